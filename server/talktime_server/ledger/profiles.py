@@ -2,34 +2,11 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
-
-MICROS = 1_000_000
-
-
-class _Record:
-    """Turns a frozen record into the text that is stored, and back."""
-
-    __slots__ = ()
-
-    def to_json(self) -> str:
-        """The text that is stored; the version is the store's and stays out of it."""
-        body = asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
-        body.pop("version")
-        return json.dumps(body, separators=(",", ":"), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str | bytes, version: int) -> Self:
-        """Reads stored text. Fields it does not name keep their default, so old records stay readable."""
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # as above
-        body: dict[str, Any] = {k: v for k, v in json.loads(text).items() if k in known}
-        if "licenses" in body:
-            body["licenses"] = tuple(body["licenses"])
-        return cls(**body, version=version)
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant(_Record):
+class Tenant:
     """A customer organisation and its settings; 0 is "no limit" where a limit may be absent."""
 
     tenant_id: str
@@ -53,7 +30,7 @@ class Tenant(_Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Payer(_Record):
+class Payer:
     """Whose licences and policy count: a user, an organizer, or a resource account."""
 
     payer_id: str
@@ -64,3 +41,27 @@ class Payer(_Record):
     block_reason: str = ""
     max_rate_per_minute_micros: int = 0
     version: int = 0
+
+
+def to_json(record: Tenant | Payer) -> str:
+    """The text that is stored; the version is the store's and stays out of it."""
+    body = asdict(record)
+    body.pop("version")
+    return json.dumps(body, separators=(",", ":"), sort_keys=True)
+
+
+def tenant_of(text: str | bytes, version: int) -> Tenant:
+    """Reads a stored tenant."""
+    return Tenant(**_known(text, Tenant), version=version)
+
+
+def payer_of(text: str | bytes, version: int) -> Payer:
+    """Reads a stored payer."""
+    body = _known(text, Payer)
+    return Payer(**body | {"licenses": tuple(body["licenses"])}, version=version)
+
+
+def _known(text: str | bytes, kind: type[Tenant] | type[Payer]) -> dict[str, Any]:
+    """Fields that a record's text does not name keep their default, and those it names too many are left: versions may mix."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in json.loads(text).items() if name in names}

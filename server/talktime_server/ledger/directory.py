@@ -1,0 +1,255 @@
+"""Tenants and payers: stored records, cached in the process with their version.
+
+A cached record may be old. That is harmless: each decision carries the versions it was made by, and the script that holds the money
+compares them (Stale), so a licence taken away a millisecond ago is seen without a second trip (semantics 67, 87).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from talktime_server.failure import Conflict, NotFound, StoreAway
+from talktime_server.ledger import keys
+from talktime_server.ledger.ledger import unknown_tenant
+from talktime_server.ledger.profiles import Payer, Tenant, payer_of, tenant_of, to_json
+from talktime_server.ledger.store import Script, Store
+
+Key = TypeVar("Key")
+Record = TypeVar("Record")
+
+MOST_CACHED = 100_000
+WRITE_ROUNDS = 20  # of reading and writing again when somebody else wrote in between
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """A tenant and, when there is one by that id, its payer."""
+
+    tenant: Tenant
+    payer: Payer | None
+
+    @property
+    def payer_version(self) -> int:
+        """0 where there is no such payer."""
+        return self.payer.version if self.payer else 0
+
+
+class Directory:
+    """Reads and writes tenants and payers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._put = Script(store, "put_profile")
+        self._tenants: dict[str, Tenant] = {}
+        self._payers: dict[tuple[str, str], Payer | None] = {}
+
+    def cached(self, tenant_id: str, payer_id: str) -> Profiles | None:
+        """What is at hand without asking the store; may be old."""
+        tenant = self._tenants.get(tenant_id)
+        known = (tenant_id, payer_id) in self._payers
+        return (
+            Profiles(tenant, self._payers[tenant_id, payer_id])
+            if tenant and known
+            else None
+        )
+
+    async def profiles(self, tenant_id: str, payer_id: str) -> Profiles:
+        """The profiles at hand, else those in the store. Raises NotFound for an unknown tenant."""
+        return self.cached(tenant_id, payer_id) or await self.fresh(tenant_id, payer_id)
+
+    async def fresh(self, tenant_id: str, payer_id: str) -> Profiles:
+        """The profiles in the store. Raises NotFound for an unknown tenant."""
+        tenant_row, payer_row = await self._store.commands(
+            [
+                ("HMGET", keys.tenant(tenant_id), "pv", "p"),
+                ("HMGET", keys.payer(tenant_id, payer_id), "pv", "p"),
+            ]
+        )
+        if tenant_row[0] is None:
+            raise unknown_tenant()
+        tenant = tenant_of(tenant_row[1], int(tenant_row[0]))
+        payer = payer_of(payer_row[1], int(payer_row[0])) if payer_row[0] else None
+        _keep(self._tenants, tenant_id, tenant)
+        _keep(self._payers, (tenant_id, payer_id), payer)
+        return Profiles(tenant, payer)
+
+    async def tenant(self, tenant_id: str) -> Tenant:
+        """The tenant at hand, else in the store. Raises NotFound."""
+        return self._tenants.get(tenant_id) or await self.fresh_tenant(tenant_id)
+
+    async def fresh_tenant(self, tenant_id: str) -> Tenant:
+        """The tenant in the store. Raises NotFound."""
+        version, body = await self._store.command(
+            "HMGET", keys.tenant(tenant_id), "pv", "p"
+        )
+        if version is None:
+            raise unknown_tenant()
+        tenant = tenant_of(body, int(version))
+        _keep(self._tenants, tenant_id, tenant)
+        return tenant
+
+    async def payer(self, tenant_id: str, payer_id: str) -> Payer:
+        """The payer in the store. Raises NotFound."""
+        found = (await self.fresh(tenant_id, payer_id)).payer
+        if found is None:
+            raise unknown_payer()
+        return found
+
+    async def put_tenant(self, tenant: Tenant) -> Tenant:
+        """Makes a tenant or replaces its settings; a suspension stays. Raises Conflict CURRENCY_FIXED."""
+
+        def keep_suspension(old: Tenant | None) -> Tenant:
+            if old is None:
+                return replace(
+                    tenant, suspended=False, cut_running_calls=False, version=0
+                )
+            return replace(
+                tenant,
+                suspended=old.suspended,
+                cut_running_calls=old.cut_running_calls,
+                version=old.version,
+            )
+
+        return await self._write_tenant(tenant.tenant_id, keep_suspension)
+
+    async def suspend(self, tenant_id: str, *, cut_running_calls: bool) -> Tenant:
+        """Refuses the tenant's new calls from now on. Raises NotFound."""
+        return await self._write_tenant(
+            tenant_id,
+            lambda old: replace(
+                _must(old), suspended=True, cut_running_calls=cut_running_calls
+            ),
+        )
+
+    async def resume(self, tenant_id: str) -> Tenant:
+        """Ends a suspension. Raises NotFound."""
+        return await self._write_tenant(
+            tenant_id,
+            lambda old: replace(_must(old), suspended=False, cut_running_calls=False),
+        )
+
+    async def _write_tenant(
+        self, tenant_id: str, change: Callable[[Tenant | None], Tenant]
+    ) -> Tenant:
+        for _ in range(WRITE_ROUNDS):
+            try:
+                old = await self.fresh_tenant(tenant_id)
+            except NotFound:
+                old = None
+            new = change(old)
+            names = (
+                keys.tenant(tenant_id),
+                keys.tenant(tenant_id),
+                keys.tenants(keys.shard_of(tenant_id)),
+            )
+            expected = str(old.version if old else 0)
+            word, *rest = await self._put(
+                names, (tenant_id, to_json(new), expected, new.currency)
+            )
+            if word == b"currency":
+                raise Conflict(
+                    "CURRENCY_FIXED", "a tenant's currency cannot be changed"
+                )
+            if word != b"changed":
+                written = replace(new, version=int(rest[0]))
+                _keep(self._tenants, tenant_id, written)
+                return written
+        raise _contended()
+
+    async def put_payer(self, tenant_id: str, payer: Payer) -> Payer:
+        """Makes a payer or replaces it whole. Raises NotFound for an unknown tenant."""
+        return await self._write_payer(tenant_id, payer.payer_id, lambda _: payer)
+
+    async def assign_licenses(
+        self,
+        tenant_id: str,
+        payer_id: str,
+        *,
+        add: tuple[str, ...],
+        remove: tuple[str, ...],
+    ) -> Payer:
+        """Swaps licences in one step. Raises NotFound."""
+
+        def swap(old: Payer | None) -> Payer:
+            if old is None:
+                raise unknown_payer()
+            kept = [sku for sku in old.licenses if sku not in remove]
+            return replace(
+                old, licenses=(*kept, *(sku for sku in add if sku not in kept))
+            )
+
+        return await self._write_payer(tenant_id, payer_id, swap)
+
+    async def _write_payer(
+        self, tenant_id: str, payer_id: str, change: Callable[[Payer | None], Payer]
+    ) -> Payer:
+        for _ in range(WRITE_ROUNDS):
+            old = (await self.fresh(tenant_id, payer_id)).payer
+            new = change(old)
+            names = (
+                keys.payer(tenant_id, payer_id),
+                keys.tenant(tenant_id),
+                keys.payers(tenant_id),
+            )
+            expected = str(old.version if old else 0)
+            word, *rest = await self._put(names, (payer_id, to_json(new), expected, ""))
+            if word == b"no_tenant":
+                raise unknown_tenant()
+            if word != b"changed":
+                written = replace(new, version=int(rest[0]))
+                _keep(self._payers, (tenant_id, payer_id), written)
+                return written
+        raise _contended()
+
+    async def list_payers(self, tenant_id: str, after: str, count: int) -> list[Payer]:
+        """Payers by id, those after `after` first."""
+        await self.tenant(tenant_id)
+        ids = await self._page(keys.payers(tenant_id), after, count)
+        rows = await self._store.commands(
+            [("HMGET", keys.payer(tenant_id, payer_id), "pv", "p") for payer_id in ids]
+        )
+        return [payer_of(body, int(version)) for version, body in rows]
+
+    async def list_tenants(self, after: str, count: int) -> list[Tenant]:
+        """Tenants by id over all shards, those after `after` first."""
+        least = f"({after}" if after else "-"
+        shards = await self._store.commands(
+            [
+                ("ZRANGEBYLEX", keys.tenants(shard), least, "+", "LIMIT", 0, count)
+                for shard in range(keys.SHARDS)
+            ]
+        )
+        ids = sorted(tenant_id.decode() for shard in shards for tenant_id in shard)[
+            :count
+        ]
+        return [await self.fresh_tenant(tenant_id) for tenant_id in ids]
+
+    async def _page(self, index: str, after: str, count: int) -> list[str]:
+        least = f"({after}" if after else "-"
+        ids = await self._store.command(
+            "ZRANGEBYLEX", index, least, "+", "LIMIT", 0, count
+        )
+        return [found.decode() for found in ids]
+
+
+def unknown_payer() -> NotFound:
+    """Another tenant's and nobody's look the same."""
+    return NotFound("UNKNOWN_PAYER", "there is no such payer")
+
+
+def _must(tenant: Tenant | None) -> Tenant:
+    if tenant is None:
+        raise unknown_tenant()
+    return tenant
+
+
+def _contended() -> StoreAway:
+    return StoreAway("CONTENDED", "others keep writing this record; try again")
+
+
+def _keep(cache: dict[Key, Record], key: Key, record: Record) -> None:
+    """Keeps the newest; drops the oldest when there are too many."""
+    cache.pop(key, None)
+    if len(cache) >= MOST_CACHED:
+        del cache[next(iter(cache))]
+    cache[key] = record

@@ -1,0 +1,100 @@
+"""Every key of the store, built here and nowhere else.
+
+The slot rule: a key carries the hash tag of its tenant's shard, `{s00}` to `{s63}`, so that all keys a script touches are in one slot
+and a cluster can spread the shards. Ids cannot contain ":" or braces, so no two keys collide and no id can forge a tag.
+"""
+
+from functools import lru_cache
+from zlib import crc32
+
+SHARDS = 64
+
+
+def shard_of(tenant_id: str) -> int:
+    """The shard of a tenant: stable for ever, 0 to 63."""
+    return crc32(tenant_id.encode()) % SHARDS
+
+
+@lru_cache(maxsize=100_000)
+def _tag(tenant_id: str) -> str:
+    return f"tt:{{s{shard_of(tenant_id):02}}}:"
+
+
+def tenant(tenant_id: str) -> str:
+    """Hash: the tenant's profile, money, version and clock."""
+    return f"{_tag(tenant_id)}t:{tenant_id}"
+
+
+def payer(tenant_id: str, payer_id: str) -> str:
+    """Hash: a payer's profile."""
+    return f"{_tag(tenant_id)}p:{tenant_id}:{payer_id}"
+
+
+def call(tenant_id: str, call_id: str) -> str:
+    """String: a call, packed. Open calls have no TTL; ended ones are receipts."""
+    return f"{_tag(tenant_id)}c:{tenant_id}:{call_id}"
+
+
+def open_calls(tenant_id: str) -> str:
+    """Sorted set: the tenant's open calls by the end of their lease, in ms."""
+    return f"{_tag(tenant_id)}o:{tenant_id}"
+
+
+def busy(tenant_id: str) -> str:
+    """Hash: for each payer with open calls, their number and what they hold."""
+    return f"{_tag(tenant_id)}b:{tenant_id}"
+
+
+def unmatched(tenant_id: str, call_id: str) -> str:
+    """String: a settle that nobody could place."""
+    return f"{_tag(tenant_id)}u:{tenant_id}:{call_id}"
+
+
+def funding(tenant_id: str, funding_id: str) -> str:
+    """Hash: the receipt of a funding, kept for ever."""
+    return f"{_tag(tenant_id)}f:{tenant_id}:{funding_id}"
+
+
+def payers(tenant_id: str) -> str:
+    """Sorted set: the tenant's payers, by id."""
+    return f"{_tag(tenant_id)}pi:{tenant_id}"
+
+
+def journal(shard: int) -> str:
+    """Stream: the entries of a shard's tenants."""
+    return f"tt:{{s{shard:02}}}:j"
+
+
+def due(shard: int) -> str:
+    """Sorted set: the shard's tenants with open calls, by their earliest lease or earlier, in ms."""
+    return f"tt:{{s{shard:02}}}:due"
+
+
+def tenants(shard: int) -> str:
+    """Sorted set: the shard's tenants, by id."""
+    return f"tt:{{s{shard:02}}}:ti"
+
+
+def deck(deck_version: str) -> str:
+    """Hash: the parts of a rate deck, packed."""
+    return f"tt:{{s00}}:d:{deck_version}"
+
+
+def decks() -> str:
+    """Hash: what is stored of each deck."""
+    return "tt:{s00}:decks"
+
+
+def active_decks() -> str:
+    """Hash: the deck in force for each currency."""
+    return "tt:{s00}:active"
+
+
+def secret() -> str:
+    """String: the key that signs page tokens."""
+    return "tt:{s00}:secret"
+
+
+def probe() -> str:
+    """String: written to see whether the store can be written."""
+    return "tt:{s00}:probe"

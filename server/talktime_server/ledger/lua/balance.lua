@@ -1,0 +1,30 @@
+-- Shows tenants' money, with the money of expired holds and expired credits moved where it belongs.
+--
+-- A script, because what is read must be of one moment.
+--
+-- KEYS, for each operation: tenant, open, journal
+-- ARGV, for each operation: tenant_id
+-- Returns, for each operation: "new" with settled, held, loaded, spent, expired, refunded, uncollected, abandoned, version, expiry (ms)
+--   and the number of open calls; "due" with call ids (expire these and ask again); "no_tenant".
+
+local function balance(tenant_key, open, journal, tenant_id)
+  local tenant = read_tenant(tenant_key)
+  if not tenant.profile then
+    return { "no_tenant" }
+  end
+  local expired = due_calls(open, tenant.now)
+  if #expired > 0 then
+    return { "due", unpack(expired) }
+  end
+
+  -- After this point it must succeed.
+  lapse(tenant, journal, tenant_id)
+  local sums = redis.call("HMGET", tenant.key, "loaded", "spent", "expired", "refunded", "uncollected", "abandoned")
+  for i = 1, 6 do
+    sums[i] = sums[i] or "0"
+  end
+  return { "new", text(tenant.settled), text(tenant.held), sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], text(tenant.version),
+    text(tenant.lot), text(redis.call("ZCARD", open)) }
+end
+
+return each(3, 1, balance)

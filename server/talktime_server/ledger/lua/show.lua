@@ -1,0 +1,14 @@
+-- Shows calls as stored.
+--
+-- A script, because only scripts know how a call is stored.
+--
+-- KEYS, for each operation: call
+-- ARGV, for each operation: none
+-- Returns, for each operation: "new" with the call's view; "unknown".
+
+local function show(call_key)
+  local call = read_call(call_key)
+  return call and view("new", call) or { "unknown" }
+end
+
+return each(1, 0, show)

@@ -1,0 +1,228 @@
+"""What the ledger keeps of a call, as plain records."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from talktime_server.words import CallState, Reason, SourceKind
+
+SEPARATOR = "\x1f"  # no id, number or destination can contain it
+# The fields of a request, in the order compared: a repeat that differs is told the first that does.
+ASKED = (
+    "call_type",
+    "payer_id",
+    "from_number",
+    "to_number",
+    "conference_id",
+    "requested_seconds",
+    "routing_number",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """A tenant's money at one moment, in micros."""
+
+    settled_micros: int
+    held_micros: int
+
+    @property
+    def available_micros(self) -> int:
+        """What a new call can draw on."""
+        return self.settled_micros - self.held_micros
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was asked of a call and what was found out about it: kept with the call, never changed.
+
+    The first seven are the request; the script keeps them all as one text it does not look into.
+    """
+
+    call_type: str
+    payer_id: str
+    from_number: str
+    to_number: str
+    conference_id: str
+    requested_seconds: str
+    routing_number: str
+    number_class: str = ""
+    country: str = ""
+    destination: str = ""
+    prefix: str = ""
+    deck_version: str = ""
+
+    def pack(self) -> str:
+        """As kept."""
+        return SEPARATOR.join(getattr(self, name) for name in self.__slots__)
+
+    @classmethod
+    def unpack(cls, text: str) -> Self:
+        """From what is kept."""
+        return cls(*text.split(SEPARATOR))
+
+    def differing_field(self, other: "Facts") -> str | None:
+        """The first field of the request in which two askings differ, None when they are the same."""
+        for name in ASKED:
+            if getattr(self, name) != getattr(other, name):
+                return name
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A price, as frozen on a call: micros and seconds."""
+
+    rate_per_minute_micros: int = 0
+    connection_fee_micros: int = 0
+    initial_seconds: int = 60
+    increment_seconds: int = 60
+
+    def texts(self) -> tuple[str, str, str, str]:
+        """As the scripts take it."""
+        return (
+            str(self.rate_per_minute_micros),
+            str(self.connection_fee_micros),
+            str(self.initial_seconds),
+            str(self.increment_seconds),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The answer of an Authorize or an Extend: talk time, what it holds, and the money right after."""
+
+    granted_seconds: int
+    held_micros: int
+    lease_seconds: int
+    final: bool
+    money: Money
+    decided_ms: int
+    refusal: Reason | None = None
+    sequence: int = 0
+    reacquired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a hold ended: talk time in seconds, money in micros."""
+
+    duration_seconds: int
+    billed_seconds: int
+    charged_micros: int
+    uncollected_micros: int
+    late: bool
+    overrun: bool
+    unreserved: bool
+    money: Money
+    ended_ms: int
+    released_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as stored. `first` is the answer of its Authorize, `last` of its last Extend, `ending` the receipt of its end."""
+
+    state: CallState
+    facts: Facts
+    source: SourceKind | None
+    held_micros: int
+    granted_seconds: int
+    lease_ms: int
+    terms: Terms
+    first: Grant | None
+    last: Grant | None
+    ending: Ending | None
+
+    @classmethod
+    def read(cls, view: list[Any]) -> Self:
+        """From a script's view of it (book.lua)."""
+        (
+            _,
+            state,
+            facts,
+            source,
+            why,
+            held,
+            granted,
+            lease,
+            terms,
+            first,
+            last,
+            done,
+            last_why,
+        ) = view
+        return cls(
+            state=CallState(state.decode()),
+            facts=Facts.unpack(facts.decode()),
+            source=SourceKind(source.decode()) if source else None,
+            held_micros=int(held),
+            granted_seconds=int(granted),
+            lease_ms=int(lease),
+            terms=Terms(*map(int, terms)),
+            first=_first(first, why),
+            last=_last(last, last_why),
+            ending=_ending(done),
+        )
+
+
+def _reason(word: bytes) -> Reason | None:
+    return Reason(word.decode()) if word else None
+
+
+def _first(row: list[bytes], why: bytes) -> Grant | None:
+    if not row:
+        return None
+    granted, held, lease, final, settled, all_held, at = map(int, row)
+    return Grant(
+        granted, held, lease, bool(final), Money(settled, all_held), at, _reason(why)
+    )
+
+
+def _last(row: list[bytes], why: bytes) -> Grant | None:
+    if not row:
+        return None
+    sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = map(
+        int, row
+    )
+    money = Money(settled, all_held)
+    return Grant(
+        granted,
+        held,
+        lease,
+        bool(final),
+        money,
+        at,
+        _reason(why),
+        sequence,
+        bool(reacquired),
+    )
+
+
+def _ending(row: list[bytes]) -> Ending | None:
+    if not row:
+        return None
+    (
+        duration,
+        billed,
+        charged,
+        uncollected,
+        late,
+        overrun,
+        unreserved,
+        settled,
+        held,
+        at,
+    ) = map(int, row[:10])
+    released = int(row[10]) if len(row) > 10 else 0
+    return Ending(
+        duration,
+        billed,
+        charged,
+        uncollected,
+        bool(late),
+        bool(overrun),
+        bool(unreserved),
+        Money(settled, held),
+        at,
+        released,
+    )

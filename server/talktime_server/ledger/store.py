@@ -1,0 +1,231 @@
+"""The way to the store: scripts in batches, everything else one command at a time.
+
+What one tick of the event loop asks of a script leaves in one EVALSHA. The driver never repeats anything: its default of ten tries
+would apply a movement of money ten times over. An answer that does not come in time leaves the outcome unknown, and says so.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from talktime_server.failure import Applied, Broken, Failure, StoreAway
+
+BATCH = 100  # operations in one script call, so that none holds the store longer than about a millisecond
+CONNECTIONS = 16
+# Errors by which a store says that it ran nothing.
+REFUSALS = (
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+)
+NOT_SENT = (ConnectionError, TimeoutError, OSError)
+
+Answer = list[Any]
+
+
+def away(message: str) -> StoreAway:
+    """The store was not reached: nothing happened."""
+    return StoreAway("STORE_AWAY", message)
+
+
+def silent() -> StoreAway:
+    """The store was asked and did not answer: nobody knows."""
+    return StoreAway(
+        "STORE_SILENT",
+        "the store did not answer in time; repeat with the same id",
+        applied=Applied.UNKNOWN,
+    )
+
+
+def refused(text: str) -> Failure:
+    """What an error of the store means for the operation. Its text stays in the log."""
+    if text.startswith(REFUSALS):
+        return StoreAway("STORE_REFUSES", "the store takes no writes now")
+    return Broken("STORE_ERROR", f"the store answered: {text}")
+
+
+@dataclass(slots=True)
+class _Batch:
+    keys: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+    waiting: list[asyncio.Future[Answer]] = field(default_factory=list)
+
+
+class Script:
+    """One decision of the ledger, asked in batches. Every operation brings the same number of keys and arguments."""
+
+    def __init__(self, store: "Store", name: str) -> None:
+        here = files("talktime_server.ledger.lua")
+        text = (
+            here.joinpath("book.lua").read_text()
+            + here.joinpath(f"{name}.lua").read_text()
+        )
+        self.name = name
+        self.text = text.encode()
+        self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
+        self._store = store
+        self._next: _Batch | None = None
+
+    def __call__(
+        self, keys: Sequence[str], arguments: Sequence[str]
+    ) -> asyncio.Future[Answer]:
+        """Asks for one operation; the future gives its answer, the first place a word. Order of asking is order of running."""
+        loop = asyncio.get_running_loop()
+        batch = self._next
+        if batch is None or len(batch.waiting) >= BATCH:
+            batch = self._next = _Batch()
+            loop.call_soon(self._leave, batch)
+        answer: asyncio.Future[Answer] = loop.create_future()
+        batch.keys.extend(keys)
+        batch.arguments.extend(arguments)
+        batch.waiting.append(answer)
+        return answer
+
+    def _leave(self, batch: _Batch) -> None:
+        if self._next is batch:
+            self._next = None
+        self._store.spawn(self._run(batch))
+
+    async def _run(self, batch: _Batch) -> None:
+        try:
+            answers = await self._store.evaluate(self, batch.keys, batch.arguments)
+            assert len(answers) == len(batch.waiting)
+        except Failure as failure:
+            self._fail(batch, failure)
+        except BaseException:
+            self._fail(batch, silent())
+            raise
+        else:
+            for waiting, answer in zip(batch.waiting, answers, strict=True):
+                self._give(waiting, answer)
+
+    @staticmethod
+    def _give(waiting: asyncio.Future[Answer], answer: Answer) -> None:
+        if waiting.done():  # its caller gave up; the id makes a repeat safe
+            return
+        if answer[0] == b"error":
+            waiting.set_exception(refused(answer[1].decode(errors="replace")))
+        else:
+            waiting.set_result(answer)
+
+    @staticmethod
+    def _fail(batch: _Batch, failure: Failure) -> None:
+        for waiting in batch.waiting:
+            if not waiting.done():
+                waiting.set_exception(failure)
+
+
+class Store:
+    """A Redis or Valkey server, by URL (redis://, rediss:// or unix://)."""
+
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        self._pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        self._redis: Redis = Redis(connection_pool=self._pool)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Waits for what is on the way, then closes."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._redis.aclose()
+        await self._pool.disconnect()
+
+    def spawn(self, work: Any) -> None:
+        """Runs a batch beside its callers, so that a caller who gives up does not tear it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def evaluate(
+        self, script: Script, keys: list[str], arguments: list[str]
+    ) -> list[Any]:
+        """Runs a script once; loads it first where the store does not know it, which is the one thing worth a second try."""
+        try:
+            connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+        except NOT_SENT as error:
+            raise away("the store cannot be reached") from error
+        try:
+            return await self._evaluate(connection, script, keys, arguments)
+        except (BusyLoadingError, ResponseError) as error:
+            raise refused(str(error)) from error
+        except NOT_SENT as error:
+            raise silent() from error
+        finally:
+            await self._pool.release(connection)
+
+    async def _evaluate(
+        self,
+        connection: AbstractConnection,
+        script: Script,
+        keys: list[str],
+        arguments: list[str],
+    ) -> list[Any]:
+        ask = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        try:
+            return list(await self._exchange(connection, ask))
+        except NoScriptError:
+            await self._exchange(connection, ("SCRIPT LOAD", script.text))
+            return list(await self._exchange(connection, ask))
+
+    @staticmethod
+    async def _exchange(connection: AbstractConnection, ask: tuple[Any, ...]) -> Any:
+        """One question, one answer. A connection with a doubtful answer on it is dropped, never reused."""
+        try:
+            await connection.send_command(*ask)
+            return await connection.read_response()
+        except ResponseError:
+            raise
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def command(self, *ask: Any) -> Any:
+        """Runs one command that may safely be lost or repeated. Raises StoreAway or Broken."""
+        try:
+            return await self._redis.execute_command(*ask)  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+        except ResponseError as error:
+            raise refused(str(error)) from error
+        except (RedisError, OSError) as error:
+            raise away("the store cannot be reached") from error
+
+    async def commands(self, asks: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Runs several such commands in one trip."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for ask in asks:
+            pipeline.execute_command(*ask)
+        try:
+            return list(await pipeline.execute())
+        except ResponseError as error:
+            raise refused(str(error)) from error
+        except (RedisError, OSError) as error:
+            raise away("the store cannot be reached") from error
