@@ -12,7 +12,7 @@ from typing import Any
 from talktime_server.failure import Conflict, Mismatch, NotFound, StoreAway
 from talktime_server.ledger import keys
 from talktime_server.ledger.profiles import Tenant
-from talktime_server.ledger.records import Call, Facts, Money, Terms
+from talktime_server.ledger.records import NO_PRICE, Call, Facts, Money, Terms
 from talktime_server.ledger.store import Script, Store
 from talktime_server.words import CallState, Reason, SourceKind
 
@@ -25,7 +25,7 @@ class Stale(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A decision, ready to be held: who, what it was made by, and what pays."""
+    """A decision, ready to be held: who, what it was made by, and what pays. A dry one holds and keeps nothing."""
 
     call_id: str
     facts: Facts
@@ -33,8 +33,9 @@ class Asking:
     asked_seconds: int
     source: SourceKind | None = None
     refusal: Reason | None = None
-    terms: Terms = Terms()
+    terms: Terms = NO_PRICE
     credit_line_micros: int = 0
+    dry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ class Ledger:
             str(tenant.max_open_calls_per_payer),
             str(tenant.max_payer_hold_percent),
             self._refusal_ttl,
+            "1" if asking.dry else "0",
         )
         return names, arguments
 

@@ -87,6 +87,9 @@ class Terms:
         )
 
 
+NO_PRICE = Terms()
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The answer of an Authorize or an Extend: talk time, what it holds, and the money right after."""

@@ -6,14 +6,15 @@
 -- ARGV, for each operation: call_id; tenant_id; payer_id; tenant's profile version; payer's profile version (0: no such payer);
 --   facts (text, kept); refusal (a reason, or empty); source (INCLUDED, CREDITS, EMERGENCY); rate and fee (micros);
 --   initial, increment, asked, least grant, grace (seconds); credit line (micros below zero that may be held); most open calls;
---   most open calls of the payer; most percent of the balance for the payer; life of a refusal's receipt (seconds)
+--   most open calls of the payer; most percent of the balance for the payer; life of a refusal's receipt (seconds);
+--   1 to decide alone and keep nothing (a quote), else 0
 -- Returns, for each operation: "replay" or "new" with the call's view; "stale" (profiles changed: read them and ask again);
 --   "due" with call ids (expire these and ask again); "no_tenant"; "error" with what was wrong.
 
 local function authorize(tenant_key, payer_key, call_key, open, due, busy, journal, call_id, tenant_id, payer_id, tenant_profile,
     payer_profile, facts, refusal, source, rate, fee, initial, increment, asked, least, grace, line, most_open, most_payer_open,
-    most_percent, refusal_ttl)
-  local known = read_call(call_key)
+    most_percent, refusal_ttl, dry)
+  local known = dry == "0" and read_call(call_key)
   if known then
     return view("replay", known)
   end
@@ -48,18 +49,24 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
     end
   end
 
-  -- After this point it must succeed.
   local call = { facts = facts, payer = payer_id, source = source, terms = terms, held = cost, granted = granted, lease = 0 }
   if refusal ~= "" then
     call.state, call.why, call.held, call.granted = "REFUSED", refusal, 0, 0
     call.first = { 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now }
-    write_call(call_key, call, refusal_ttl)
+    if dry == "0" then
+      write_call(call_key, call, refusal_ttl)
+    end
     return view("new", call)
   end
   call.state, call.lease, call.line = "OPEN", tenant.now + (granted + grace) * 1000, line > 0 and line or nil
-  call.epoch = tenant.epoch
+  call.epoch, call.first = tenant.epoch, { granted, cost, granted + grace, granted < asked and 1 or 0, tenant.settled, tenant.held, tenant.now }
+  if dry == "1" then
+    return view("new", call)
+  end
+
+  -- After this point it must succeed.
   enter(tenant, journal, tenant_id, source == "CREDITS" and "HOLD" or "RECORD", call_id, 0, cost, granted)
-  call.first = { granted, cost, granted + grace, granted < asked and 1 or 0, tenant.settled, tenant.held, tenant.now }
+  call.first[5], call.first[6] = tenant.settled, tenant.held
   write_call(call_key, call, 0)
   redis.call("ZADD", open, text(call.lease), call_id)
   redis.call("ZADD", due, "LT", text(call.lease), tenant_id)
@@ -68,4 +75,4 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   return view("new", call)
 end
 
-return each(7, 20, authorize)
+return each(7, 21, authorize)

@@ -1,0 +1,126 @@
+"""Emergency calls: they pass before any other check, store or no store, and are recorded afterwards (promise 6).
+
+Which number is one depends on the payer's country. When no profile can be had, a number that is one anywhere passes. The record is
+written behind the answer and tried again while the store is away; it is bounded, and what it drops is logged.
+"""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import structlog
+
+from talktime_server.decision.calls import Question
+from talktime_server.decision.numbering import NumberPlan
+from talktime_server.failure import Failure, Invalid, StoreAway, Violation
+from talktime_server.ledger.directory import Directory, Profiles
+from talktime_server.ledger.ledger import Asking, Ledger
+from talktime_server.ledger.records import Facts
+from talktime_server.words import NumberClass, SourceKind
+
+GRANTED_SECONDS = (
+    86_400  # nobody's emergency call ends because a router forgot to extend it
+)
+MOST_WAITING = 10_000
+RETRY_PERIOD_S = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An emergency call that may start; its country is the payer's, empty when that is not known."""
+
+    granted_seconds: int
+    country: str
+    decided_ms: int
+
+
+class Emergencies:
+    """Lets emergency calls pass and records them."""
+
+    def __init__(
+        self, *, directory: Directory, plan: NumberPlan, ledger: Ledger
+    ) -> None:
+        self._directory = directory
+        self._plan = plan
+        self._ledger = ledger
+        self._waiting: deque[Question] = deque()
+
+    def may_be(self, to_number: str) -> bool:
+        """Whether a dialled number is an emergency number in any country."""
+        return self._plan.is_emergency_anywhere(to_number)
+
+    async def passes(self, question: Question) -> Passed:
+        """Lets a call to such a number pass, unless the payer's country is known and has another number for it."""
+        payer = await self._payer_country(question)
+        if payer and not self._plan.is_emergency(question.to_number, payer):
+            text = "is neither E.164 nor an emergency number of the payer's country"
+            raise Invalid.fields([Violation("to_number", "NOT_E164", text)])
+        self._note(question)
+        # The store's clock may be out of reach, so this instant is the process's: it decides nothing.
+        return Passed(GRANTED_SECONDS, payer, time.time_ns() // 1_000_000)
+
+    async def _payer_country(self, question: Question) -> str:
+        try:
+            profiles = await self._profiles(question)
+        except Failure:
+            return ""
+        return profiles.payer.country if profiles.payer else ""
+
+    async def _profiles(self, question: Question) -> Profiles:
+        if not (question.tenant_id and question.payer_id):
+            raise StoreAway("NO_PROFILE", "the call names no payer")
+        return await self._directory.profiles(question.tenant_id, question.payer_id)
+
+    def _note(self, question: Question) -> None:
+        log.info(
+            "emergency_call", tenant_id=question.tenant_id, call_id=question.call_id
+        )
+        if not (question.tenant_id and question.call_id):
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            log.error(
+                "emergency_record_dropped", call_id=self._waiting.popleft().call_id
+            )
+        self._waiting.append(question)
+
+    async def run(self) -> None:
+        """Writes the records until cancelled."""
+        while True:
+            await asyncio.sleep(0.05 if await self.flush() else RETRY_PERIOD_S)
+
+    async def flush(self) -> bool:
+        """Writes what waits; False when the store would not take it."""
+        while self._waiting:
+            try:
+                await self._record(self._waiting[0])
+            except StoreAway:
+                return False
+            except Failure as failure:
+                log.warning("emergency_not_recorded", reason=failure.reason)
+            self._waiting.popleft()
+        return True
+
+    async def _record(self, question: Question) -> None:
+        profiles = await self._directory.profiles(question.tenant_id, question.payer_id)
+        facts = Facts(
+            call_type=question.call_type.value,
+            payer_id=question.payer_id,
+            from_number=question.from_number,
+            to_number=question.to_number,
+            conference_id=question.conference_id,
+            requested_seconds=str(question.requested_seconds),
+            routing_number=question.routing_number,
+            number_class=NumberClass.EMERGENCY.value,
+            country=profiles.payer.country if profiles.payer else "",
+        )
+        asking = Asking(
+            question.call_id,
+            facts,
+            profiles.payer_version,
+            GRANTED_SECONDS,
+            source=SourceKind.EMERGENCY,
+        )
+        await self._ledger.authorize(profiles.tenant, asking)
