@@ -4,14 +4,14 @@ An engine (asgi.py, aio.py) turns its own call into `Incoming`, hands it to the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from google.protobuf.message import Message
 
-from ..failure import Code, Forbidden, Invalid, Violation
+from talktime_server.failure import Code, Failure, Forbidden, Invalid, Violation
 
 HOT_BODY_BYTES = 16 * 1024
 ADMIN_BODY_BYTES = 256 * 1024
@@ -113,6 +113,16 @@ class Method:
     anonymous: bool = False
 
 
+class Draining(Failure):
+    """This process is about to stop; another one answers. Nothing was done."""
+
+    code = Code.UNAVAILABLE
+
+    @classmethod
+    def now(cls) -> "Draining":
+        return cls("DRAINING", "this process is about to stop; reconnect")
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """What a stream knows of its caller, and when the process wants it to end."""
@@ -129,9 +139,8 @@ class Stream:
 
     path: str
     roles: frozenset[Role]
-    serve: Callable[[AsyncIterator[bytes], Visit], AsyncIterator[bytes]]
+    serve: Callable[[AsyncIterator[bytes], Visit], AsyncGenerator[bytes, None]]
     anonymous: bool = False
 
 
-Methods = Mapping[str, Method]
 EVERY_ROLE = frozenset(Role)

@@ -1,0 +1,51 @@
+"""From a failure to what the caller reads: a status with ErrorInfo, and field violations and a delay where they apply.
+
+The messages mirror google.rpc's, wire-equal, so that every gRPC client's own error tools read them.
+"""
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from talktime.v1.authorization_service_pb2 import OperationResult
+from talktime.v1.status_pb2 import BadRequest, ErrorInfo, FieldViolation, RetryInfo, Status
+
+from talktime_server.failure import Failure
+from talktime_server.rpc.shapes import Reply
+
+DOMAIN = "talktime"
+MAX_MESSAGE_CHARS = 1024
+
+
+def status_of(failure: Failure) -> Status:
+    """The status of a failure, details included."""
+    facts = {"outcome": failure.applied.value} | failure.facts
+    details = [_any(ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=facts))]
+    if failure.violations:
+        blamed = [
+            FieldViolation(field=v.field, description=v.text, reason=v.rule)
+            for v in failure.violations
+        ]
+        details.append(_any(BadRequest(field_violations=blamed)))
+    if failure.retry_after_s is not None:
+        delay = Duration()
+        delay.FromMilliseconds(round(failure.retry_after_s * 1000))
+        details.append(_any(RetryInfo(retry_delay=delay)))
+    message = failure.message[:MAX_MESSAGE_CHARS]
+    return Status(code=failure.code.value, message=message, details=details)
+
+
+def reply_of(failure: Failure) -> Reply:
+    """The reply of a unary call, or the end of a stream, that failed."""
+    status = status_of(failure)
+    return Reply(failure.code, status.message, b"", status.SerializeToString())
+
+
+def failed_operation(correlation_id: int, failure: Failure) -> OperationResult:
+    """The answer to one operation of a stream that failed; the stream lives on."""
+    return OperationResult(correlation_id=correlation_id, error=status_of(failure))
+
+
+def _any(detail: Message) -> Any:
+    # Named as google.rpc's, not as ours: that is what other tools look for.
+    name = f"type.googleapis.com/google.rpc.{detail.DESCRIPTOR.name}"
+    return Any(type_url=name, value=detail.SerializeToString())
