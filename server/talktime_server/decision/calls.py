@@ -1,9 +1,11 @@
 """From a question to an answer: profile → number → who may and what pays → price → ledger.
 
-This is the way of a call. Profiles, decks and number tables are at hand in the process, so the one trip to the store is the script that
-holds the money; it compares the versions of the profiles it was decided by, and when they are old the decision is made again.
+This is the way of a call. Profiles, decks and number tables are at hand in the process, so the one
+trip to the store is the script that holds the money; it compares the versions of the profiles it
+was decided by, and when they are old the decision is made again.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,7 +14,7 @@ from talktime_server.decision.entitlement import Entitlement, entitle
 from talktime_server.decision.numbering import Number, NumberPlan
 from talktime_server.decision.price_list import PriceList
 from talktime_server.decision.rating import Rate
-from talktime_server.failure import StoreAway
+from talktime_server.failure import Conflict, Failure, StoreAway
 from talktime_server.ledger.directory import Directory, Profiles
 from talktime_server.ledger.ledger import (
     Asking,
@@ -35,7 +37,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A call somebody wants to place: ids and numbers are checked, `requested_seconds` 0 asks for the tenant's default."""
+    """A call somebody wants to place: ids and numbers are checked, `requested_seconds` 0 asks for
+    the tenant's default.
+    """
 
     tenant_id: str
     call_id: str
@@ -120,7 +124,9 @@ class Calls:
     async def extend(
         self, tenant_id: str, call_id: str, sequence: int, added_seconds: int
     ) -> Answer:
-        """Adds talk time; a call whose profiles changed since it started is judged by the new ones first (semantics 67)."""
+        """Adds talk time; a call whose profiles changed since it started is judged by the new ones
+        first (semantics 67).
+        """
         wish = Extension(call_id, sequence, added_seconds)
 
         async def attempt(tenant: Tenant) -> Answer:
@@ -150,7 +156,9 @@ class Calls:
         return profiles.tenant, outcome
 
     def _refusal_now(self, profiles: Profiles, call: Call) -> Reason | None:
-        """Whether a call that runs may go on by the profiles of now. Its price is frozen and not asked again."""
+        """Whether a call that runs may go on by the profiles of now. Its price is frozen and not
+        asked again.
+        """
         if call.source is SourceKind.EMERGENCY:
             return None
         refusal = _standing(profiles)
@@ -166,31 +174,31 @@ class Calls:
         duration_seconds: int,
         question: Question | None,
     ) -> Answer:
-        """Charges a call once; one that was never authorized by its fields, when they are given (semantics 14)."""
+        """Charges a call once; one that was never authorized by its fields, when they are given
+        (semantics 14).
+        """
 
         async def attempt(tenant: Tenant) -> Answer:
             unreserved = await self._unreserved(question) if question else None
-            outcome = await self._ledger.settle(
-                tenant, call_id, duration_seconds, unreserved
-            )
+            outcome = await self._ledger.settle(tenant, call_id, duration_seconds, unreserved)
             return Answer(tenant, outcome.call, outcome.replayed)
 
         return await self._by_tenant(tenant_id, attempt)
 
     async def _unreserved(self, question: Question) -> Unreserved:
-        """What a call costs that took place without asking: nobody can refuse it any more, so only its price counts."""
+        """What a call costs that took place without asking: nobody can refuse it any more, so only
+        its price counts.
+        """
         profiles = await self._directory.profiles(question.tenant_id, question.payer_id)
         if self.is_emergency(question, profiles.payer):
             number = Number(question.to_number, NumberClass.EMERGENCY, "")
             decision = Decision(number, SourceKind.EMERGENCY)
         else:
-            decision = self._price(
-                profiles.tenant, self._entitled(profiles, question), question
-            )
+            decision = self._price(profiles.tenant, self._entitled(profiles, question), question)
+        if decision.refusal:
+            raise Conflict(decision.refusal, "no deck in force prices this call")
         facts = _facts(question, decision)
-        return Unreserved(
-            facts, decision.source or SourceKind.INCLUDED, _terms(decision.rate)
-        )
+        return Unreserved(facts, decision.source or SourceKind.INCLUDED, _terms(decision.rate))
 
     def _entitled(self, profiles: Profiles, question: Question) -> Decision:
         number = self._plan.classify(question.to_number)
@@ -208,12 +216,22 @@ class Calls:
     async def show(self, tenant_id: str, call_id: str) -> Answer:
         """A call as stored."""
         tenant = await self._directory.tenant(tenant_id)
-        return Answer(
-            tenant, await self._ledger.show(tenant_id, call_id), replayed=False
-        )
+        return Answer(tenant, await self._ledger.show(tenant_id, call_id), replayed=False)
+
+    async def meet(self, tenant_id: str, payer_id: str) -> None:
+        """Brings profiles to hand, so that operations that follow are decided without waiting; the
+        operation itself says what is wrong.
+        """
+        with contextlib.suppress(Failure):
+            if payer_id:
+                await self._directory.profiles(tenant_id, payer_id)
+            else:
+                await self._directory.tenant(tenant_id)
 
     def decide(self, profiles: Profiles, question: Question) -> Decision:
-        """The checks in their order (domain.md 2): standing, number and licences, price, ceiling. Money comes last, in the script."""
+        """The checks in their order (domain.md 2): standing, number and licences, price, ceiling.
+        Money comes last, in the script.
+        """
         refusal = _standing(profiles)
         if refusal or profiles.payer is None:
             return Decision(refusal=refusal)
@@ -228,21 +246,19 @@ class Calls:
         return _below_ceiling(priced, profiles.tenant, profiles.payer)
 
     def is_emergency(self, question: Question, payer: Payer | None) -> bool:
-        """Whether the called number is an emergency number for its payer; anywhere's will do when the payer is not known."""
+        """Whether the called number is an emergency number for its payer; anywhere's will do when
+        the payer is not known.
+        """
         if question.call_type.inbound:
             return False
         if payer is None:
             return self._plan.is_emergency_anywhere(question.to_number)
         return self._plan.is_emergency(question.to_number, payer.country)
 
-    def _price(
-        self, tenant: Tenant, decision: Decision, question: Question
-    ) -> Decision:
+    def _price(self, tenant: Tenant, decision: Decision, question: Question) -> Decision:
         if decision.source is not SourceKind.CREDITS:
             return decision
-        rate = self._prices.rate_for(
-            tenant.currency, question.routing_number or question.to_number
-        )
+        rate = self._prices.rate_for(tenant.currency, question.routing_number or question.to_number)
         rate = rate or _default_rate(tenant)
         return Decision(
             decision.number,
@@ -293,18 +309,16 @@ def _standing(profiles: Profiles) -> Reason | None:
 
 
 def _default_rate(tenant: Tenant) -> Rate | None:
-    """What an unpriced destination costs when the tenant said so; otherwise nothing prices it (semantics 36)."""
+    """What an unpriced destination costs when the tenant said so; otherwise nothing prices it
+    (semantics 36).
+    """
     micros = tenant.default_rate_per_minute_micros
     return Rate(DEFAULT_RATE, "", micros, 0, 60, 60, "") if micros else None
 
 
 def _below_ceiling(decision: Decision, tenant: Tenant, payer: Payer) -> Decision:
     ceiling = payer.max_rate_per_minute_micros or tenant.max_rate_per_minute_micros
-    if (
-        decision.rate is None
-        or not ceiling
-        or decision.rate.rate_per_minute_micros <= ceiling
-    ):
+    if decision.rate is None or not ceiling or decision.rate.rate_per_minute_micros <= ceiling:
         return decision
     return Decision(
         decision.number,
@@ -352,8 +366,7 @@ def _asking(
         call_id=question.call_id,
         facts=_facts(question, decision),
         payer_version=profiles.payer_version,
-        asked_seconds=question.requested_seconds
-        or profiles.tenant.default_grant_seconds,
+        asked_seconds=question.requested_seconds or profiles.tenant.default_grant_seconds,
         source=decision.source,
         refusal=decision.refusal,
         terms=_terms(decision.rate),

@@ -1,7 +1,8 @@
 """Emergency calls: they pass before any other check, store or no store, and are recorded afterwards (promise 6).
 
-Which number is one depends on the payer's country. When no profile can be had, a number that is one anywhere passes. The record is
-written behind the answer and tried again while the store is away; it is bounded, and what it drops is logged.
+Which number is one depends on the payer's country. When no profile can be had, a number that is one
+anywhere passes. The record is written behind the answer and tried again while the store is away; it
+is bounded, and what it drops is logged.
 """
 
 import asyncio
@@ -19,9 +20,7 @@ from talktime_server.ledger.ledger import Asking, Ledger
 from talktime_server.ledger.records import Facts
 from talktime_server.words import NumberClass, SourceKind
 
-GRANTED_SECONDS = (
-    86_400  # nobody's emergency call ends because a router forgot to extend it
-)
+GRANTED_SECONDS = 86_400  # nobody's emergency call ends because a router forgot to extend it
 MOST_WAITING = 10_000
 RETRY_PERIOD_S = 1.0
 
@@ -40,26 +39,28 @@ class Passed:
 class Emergencies:
     """Lets emergency calls pass and records them."""
 
-    def __init__(
-        self, *, directory: Directory, plan: NumberPlan, ledger: Ledger
-    ) -> None:
+    def __init__(self, *, directory: Directory, plan: NumberPlan, ledger: Ledger) -> None:
         self._directory = directory
         self._plan = plan
         self._ledger = ledger
         self._waiting: deque[Question] = deque()
+        self._something = asyncio.Event()
 
     def may_be(self, to_number: str) -> bool:
         """Whether a dialled number is an emergency number in any country."""
         return self._plan.is_emergency_anywhere(to_number)
 
     async def passes(self, question: Question) -> Passed:
-        """Lets a call to such a number pass, unless the payer's country is known and has another number for it."""
+        """Lets a call to such a number pass, unless the payer's country is known and has another
+        number for it.
+        """
         payer = await self._payer_country(question)
         if payer and not self._plan.is_emergency(question.to_number, payer):
             text = "is neither E.164 nor an emergency number of the payer's country"
             raise Invalid.fields([Violation("to_number", "NOT_E164", text)])
         self._note(question)
-        # The store's clock may be out of reach, so this instant is the process's: it decides nothing.
+        # The store's clock may be out of reach, so this instant is the process's: it decides
+        # nothing.
         return Passed(GRANTED_SECONDS, payer, time.time_ns() // 1_000_000)
 
     async def _payer_country(self, question: Question) -> str:
@@ -75,21 +76,22 @@ class Emergencies:
         return await self._directory.profiles(question.tenant_id, question.payer_id)
 
     def _note(self, question: Question) -> None:
-        log.info(
-            "emergency_call", tenant_id=question.tenant_id, call_id=question.call_id
-        )
+        log.info("emergency_call", tenant_id=question.tenant_id, call_id=question.call_id)
         if not (question.tenant_id and question.call_id):
             return
         if len(self._waiting) >= MOST_WAITING:
-            log.error(
-                "emergency_record_dropped", call_id=self._waiting.popleft().call_id
-            )
+            log.error("emergency_record_dropped", call_id=self._waiting.popleft().call_id)
         self._waiting.append(question)
+        self._something.set()
 
     async def run(self) -> None:
         """Writes the records until cancelled."""
         while True:
-            await asyncio.sleep(0.05 if await self.flush() else RETRY_PERIOD_S)
+            await self._something.wait()
+            self._something.clear()
+            if not await self.flush():
+                self._something.set()
+                await asyncio.sleep(RETRY_PERIOD_S)
 
     async def flush(self) -> bool:
         """Writes what waits; False when the store would not take it."""

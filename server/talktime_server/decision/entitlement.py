@@ -116,7 +116,7 @@ CREDITS_LICENSE = Need(
 
 NOT_PREMIUM = Need(
     name="premium",
-    holds=lambda payer: False,
+    holds=lambda _payer: False,
     refusal=Reason.PREMIUM_BARRED,
     met="may call this premium or shared-cost number",
     unmet="may not call premium and shared-cost numbers",

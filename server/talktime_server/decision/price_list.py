@@ -1,4 +1,6 @@
-"""The decks in force, at hand in the process: one for each currency, replaced whole when another is activated."""
+"""The decks in force, at hand in the process: one for each currency, replaced whole when another is
+activated.
+"""
 
 import asyncio
 
@@ -14,7 +16,9 @@ log = structlog.get_logger()
 
 
 class PriceList:
-    """Prices numbers by the decks in force. A call keeps the rate it was authorized by, so a switch needs no lock."""
+    """Prices numbers by the decks in force. A call keeps the rate it was authorized by, so a switch
+    needs no lock.
+    """
 
     def __init__(self, decks: Decks) -> None:
         self._decks = decks
@@ -36,22 +40,22 @@ class PriceList:
         for currency, version in active.items():
             current = self._by_currency.get(currency)
             if current is None or current.version != version:
-                rows = await self._decks.rows(version)
-                # In a thread, so that building tens of thousands of rows does not hold up calls.
-                self._by_currency[currency] = await asyncio.to_thread(
-                    lambda version=version, currency=currency, rows=rows: Deck(
-                        version, currency, [RateRow(*row) for row in rows]
-                    )
-                )
-                log.info(
-                    "deck_in_force",
-                    deck_version=version,
-                    currency=currency,
-                    rows=len(rows),
-                )
+                self._by_currency[currency] = await self._load(version, currency)
+
+    async def _load(self, version: str, currency: str) -> Deck:
+        rows = await self._decks.rows(version)
+        log.info("deck_in_force", deck_version=version, currency=currency, rows=len(rows))
+
+        def build() -> Deck:
+            return Deck(version, currency, [RateRow(*row) for row in rows])
+
+        # In a thread, so that building tens of thousands of rows does not hold up calls.
+        return await asyncio.to_thread(build)
 
     async def run(self) -> None:
-        """Looks for newly activated decks until cancelled; goes on pricing by the old ones while the store is away."""
+        """Looks for newly activated decks until cancelled; goes on pricing by the old ones while
+        the store is away.
+        """
         while True:
             await asyncio.sleep(PERIOD_S)
             try:

@@ -32,7 +32,7 @@ _FORMULA_MARKS = ("=", "+", "-", "@")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The price of a destination, frozen on a call. `prefix` is empty when a default rate applies."""
+    """The price of a destination, frozen on a call; `prefix` is empty for a default rate."""
 
     destination: str
     prefix: str
@@ -267,7 +267,7 @@ def _check_header(line: int, names: list[str] | None) -> list[BadRow]:
 
 
 def _read_row(cells: _Cells) -> tuple[RateRow, list[Violation]]:
-    """The row, and what is no number in it; such a field reads as 1, which breaks no further rule."""
+    """The row, and what is no number in it: that reads as 1, which breaks no further rule."""
     broken: list[Violation] = []
     numbers = []
     for field, text, read in (

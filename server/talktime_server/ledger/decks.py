@@ -1,4 +1,6 @@
-"""Rate decks as stored: uploaded in parts, sealed and put in force in one step, kept for the calls they priced."""
+"""Rate decks as stored: uploaded in parts, sealed and put in force in one step, kept for the calls
+they priced.
+"""
 
 import json
 import zlib
@@ -16,7 +18,9 @@ Row = tuple[str, str, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class StoredDeck:
-    """What is known of a deck without reading its rows; `active_ms` 0 for one that never was in force."""
+    """What is known of a deck without reading its rows; `active_ms` 0 for one that never was in
+    force.
+    """
 
     deck_version: str
     currency: str
@@ -33,10 +37,10 @@ class Decks:
         self._put = Script(store, "put_deck")
         self._activate = Script(store, "activate_deck")
 
-    async def put(
-        self, deck_version: str, currency: str, part: int, rows: Sequence[Row]
-    ) -> int:
-        """Stores a part; returns the rows of all parts. Raises Conflict when the deck is sealed or in another currency."""
+    async def put(self, deck_version: str, currency: str, part: int, rows: Sequence[Row]) -> int:
+        """Stores a part; returns the rows of all parts. Raises Conflict when the deck is sealed or
+        in another currency.
+        """
         packed = zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
         # A part is bytes; the batch takes text and bytes alike.
         arguments: tuple[Any, ...] = (
@@ -46,24 +50,18 @@ class Decks:
             str(len(rows)),
             packed,
         )
-        word, *rest = await self._put(
-            (keys.deck(deck_version), keys.decks()), arguments
-        )
+        word, *rest = await self._put((keys.deck(deck_version), keys.decks()), arguments)
         if word == b"sealed":
-            raise Conflict(
-                "DECK_ACTIVE", "the deck was activated before and cannot change"
-            )
+            raise Conflict("DECK_ACTIVE", "the deck was activated before and cannot change")
         if word == b"currency":
-            raise Conflict(
-                "CURRENCY_FIXED", "the deck's other parts are in another currency"
-            )
+            raise Conflict("CURRENCY_FIXED", "the deck's other parts are in another currency")
         return int(rest[0])
 
     async def activate(self, deck_version: str, row_count: int) -> StoredDeck:
-        """Puts a deck in force. Raises NotFound; Conflict when rows are missing or a prefix stands in two of them."""
-        revision = await self._store.command(
-            "HGET", keys.deck(deck_version), "revision"
-        )
+        """Puts a deck in force. Raises NotFound; Conflict when rows are missing or a prefix stands
+        in two of them.
+        """
+        revision = await self._store.command("HGET", keys.deck(deck_version), "revision")
         if revision is None:
             raise _unknown()
         _refuse_duplicates(await self.rows(deck_version))
@@ -94,15 +92,10 @@ class Decks:
 
     async def _describe(self, versions: Sequence[str]) -> list[StoredDeck]:
         active = set((await self.active()).values())
-        asks = [
-            ("HMGET", keys.deck(version), "currency", "rows", "at")
-            for version in versions
-        ]
+        asks = [("HMGET", keys.deck(version), "currency", "rows", "at") for version in versions]
         rows = await self._store.commands(asks)
         return [
-            StoredDeck(
-                version, currency.decode(), int(count), int(at or 0), version in active
-            )
+            StoredDeck(version, currency.decode(), int(count), int(at or 0), version in active)
             for version, (currency, count, at) in zip(versions, rows, strict=True)
             if currency
         ]
@@ -120,12 +113,8 @@ class Decks:
     async def rows(self, deck_version: str) -> list[Row]:
         """All rows of a deck."""
         names = await self._store.command("HKEYS", keys.deck(deck_version))
-        parts = sorted(
-            (n for n in names if n.startswith(b"p:")), key=lambda name: int(name[2:])
-        )
-        stored = await self._store.commands(
-            [("HGET", keys.deck(deck_version), p) for p in parts]
-        )
+        parts = sorted((n for n in names if n.startswith(b"p:")), key=lambda name: int(name[2:]))
+        stored = await self._store.commands([("HGET", keys.deck(deck_version), p) for p in parts])
         return [row for part in stored for row in unpack(part)]
 
 
@@ -133,9 +122,7 @@ def unpack(part: bytes) -> list[Row]:
     """The rows of a stored part."""
     return [
         (prefix, destination, rate, fee, initial, increment)
-        for prefix, destination, rate, fee, initial, increment in json.loads(
-            zlib.decompress(part)
-        )
+        for prefix, destination, rate, fee, initial, increment in json.loads(zlib.decompress(part))
     ]
 
 

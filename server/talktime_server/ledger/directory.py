@@ -1,10 +1,13 @@
 """Tenants and payers: stored records, cached in the process with their version.
 
-A cached record may be old. That is harmless: each decision carries the versions it was made by, and the script that holds the money
-compares them (Stale), so a licence taken away a millisecond ago is seen without a second trip (semantics 67, 87).
+A cached record may be old. That is harmless: each decision carries the versions it was made by, and
+the script that holds the money compares them (Stale), so a licence taken away a millisecond ago is
+seen without a second trip (semantics 67, 87).
 """
 
-from collections.abc import Callable
+import contextlib
+import secrets
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -47,11 +50,7 @@ class Directory:
         """What is at hand without asking the store; may be old."""
         tenant = self._tenants.get(tenant_id)
         known = (tenant_id, payer_id) in self._payers
-        return (
-            Profiles(tenant, self._payers[tenant_id, payer_id])
-            if tenant and known
-            else None
-        )
+        return Profiles(tenant, self._payers[tenant_id, payer_id]) if tenant and known else None
 
     async def profiles(self, tenant_id: str, payer_id: str) -> Profiles:
         """The profiles at hand, else those in the store. Raises NotFound for an unknown tenant."""
@@ -79,9 +78,7 @@ class Directory:
 
     async def fresh_tenant(self, tenant_id: str) -> Tenant:
         """The tenant in the store. Raises NotFound."""
-        version, body = await self._store.command(
-            "HMGET", keys.tenant(tenant_id), "pv", "p"
-        )
+        version, body = await self._store.command("HMGET", keys.tenant(tenant_id), "pv", "p")
         if version is None:
             raise unknown_tenant()
         tenant = tenant_of(body, int(version))
@@ -96,13 +93,13 @@ class Directory:
         return found
 
     async def put_tenant(self, tenant: Tenant) -> Tenant:
-        """Makes a tenant or replaces its settings; a suspension stays. Raises Conflict CURRENCY_FIXED."""
+        """Makes a tenant or replaces its settings; a suspension stays. Raises Conflict
+        CURRENCY_FIXED.
+        """
 
         def keep_suspension(old: Tenant | None) -> Tenant:
             if old is None:
-                return replace(
-                    tenant, suspended=False, cut_running_calls=False, version=0
-                )
+                return replace(tenant, suspended=False, cut_running_calls=False, version=0)
             return replace(
                 tenant,
                 suspended=old.suspended,
@@ -116,9 +113,7 @@ class Directory:
         """Refuses the tenant's new calls from now on. Raises NotFound."""
         return await self._write_tenant(
             tenant_id,
-            lambda old: replace(
-                _must(old), suspended=True, cut_running_calls=cut_running_calls
-            ),
+            lambda old: replace(_must(old), suspended=True, cut_running_calls=cut_running_calls),
         )
 
     async def resume(self, tenant_id: str) -> Tenant:
@@ -143,13 +138,9 @@ class Directory:
                 keys.tenants(keys.shard_of(tenant_id)),
             )
             expected = str(old.version if old else 0)
-            word, *rest = await self._put(
-                names, (tenant_id, to_json(new), expected, new.currency)
-            )
+            word, *rest = await self._put(names, (tenant_id, to_json(new), expected, new.currency))
             if word == b"currency":
-                raise Conflict(
-                    "CURRENCY_FIXED", "a tenant's currency cannot be changed"
-                )
+                raise Conflict("CURRENCY_FIXED", "a tenant's currency cannot be changed")
             if word != b"changed":
                 written = replace(new, version=int(rest[0]))
                 _keep(self._tenants, tenant_id, written)
@@ -174,9 +165,7 @@ class Directory:
             if old is None:
                 raise unknown_payer()
             kept = [sku for sku in old.licenses if sku not in remove]
-            return replace(
-                old, licenses=(*kept, *(sku for sku in add if sku not in kept))
-            )
+            return replace(old, licenses=(*kept, *(sku for sku in add if sku not in kept)))
 
         return await self._write_payer(tenant_id, payer_id, swap)
 
@@ -201,6 +190,11 @@ class Directory:
                 return written
         raise _contended()
 
+    async def page_key(self) -> bytes:
+        """The key that signs page tokens: made once, the same in every process."""
+        await self._store.command("SET", keys.secret(), secrets.token_bytes(32), "NX")
+        return bytes(await self._store.command("GET", keys.secret()))
+
     async def list_payers(self, tenant_id: str, after: str, count: int) -> list[Payer]:
         """Payers by id, those after `after` first."""
         await self.tenant(tenant_id)
@@ -219,16 +213,20 @@ class Directory:
                 for shard in range(keys.SHARDS)
             ]
         )
-        ids = sorted(tenant_id.decode() for shard in shards for tenant_id in shard)[
-            :count
-        ]
+        ids = sorted(tenant_id.decode() for shard in shards for tenant_id in shard)[:count]
         return [await self.fresh_tenant(tenant_id) for tenant_id in ids]
+
+    async def named_tenants(self, names: Collection[str], after: str, count: int) -> list[Tenant]:
+        """Those of the named tenants that there are, by id."""
+        found: list[Tenant] = []
+        for tenant_id in sorted(name for name in names if name > after)[:count]:
+            with contextlib.suppress(NotFound):
+                found.append(await self.fresh_tenant(tenant_id))
+        return found
 
     async def _page(self, index: str, after: str, count: int) -> list[str]:
         least = f"({after}" if after else "-"
-        ids = await self._store.command(
-            "ZRANGEBYLEX", index, least, "+", "LIMIT", 0, count
-        )
+        ids = await self._store.command("ZRANGEBYLEX", index, least, "+", "LIMIT", 0, count)
         return [found.decode() for found in ids]
 
 

@@ -12,14 +12,18 @@ from talktime_server.ledger.store import Store
 from talktime_server.words import EntryKind
 
 PAGE = 1000  # stream entries read at a time
-MOST_SCANNED = 20_000  # stream entries looked at for one page: a shard's journal is shared by many tenants
+MOST_SCANNED = (
+    20_000  # stream entries looked at for one page: a shard's journal is shared by many tenants
+)
 CALLS_AT_ONCE = 100
 ROUNDS = 5  # of a proof, when the tenant's calls keep moving
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the journal, in micros and seconds; `position` is its place in the shard's stream."""
+    """One line of the journal, in micros and seconds; `position` is its place in the shard's
+    stream.
+    """
 
     position: str
     version: int
@@ -81,7 +85,9 @@ class Journal:
         return found, ""
 
     async def prove(self, tenant: Tenant) -> Proof:
-        """Reads balance, open calls and journal until none of them moved meanwhile. Raises StoreAway when they keep moving."""
+        """Reads balance, open calls and journal until none of them moved meanwhile. Raises
+        StoreAway when they keep moving.
+        """
         for _ in range(ROUNDS):
             balance = await self._ledger.balance(tenant)
             try:
@@ -95,12 +101,8 @@ class Journal:
                 journal_difference = abs(balance.money.settled_micros - settled_sum)
                 journal_difference += abs(balance.money.held_micros - held_sum)
                 gaps += abs(balance.version - entries)
-                return Proof(
-                    balance, held_difference, journal_difference, entries, gaps
-                )
-        raise StoreAway(
-            "CONTENDED", "the tenant's calls keep moving; try at a quieter moment"
-        )
+                return Proof(balance, held_difference, journal_difference, entries, gaps)
+        raise StoreAway("CONTENDED", "the tenant's calls keep moving; try at a quieter moment")
 
     async def _held_by_calls(self, tenant_id: str) -> int:
         ids = await self._store.command("ZRANGE", keys.open_calls(tenant_id), 0, -1)
@@ -124,16 +126,12 @@ class Journal:
                 version = entry.version
         return settled, held, entries, gaps
 
-    async def _stream(
-        self, tenant_id: str, after: str
-    ) -> AsyncIterator[tuple[str, Entry | None]]:
+    async def _stream(self, tenant_id: str, after: str) -> AsyncIterator[tuple[str, Entry | None]]:
         """Every position of the tenant's shard, with the entry where it is the tenant's."""
         stream, wanted = keys.journal(keys.shard_of(tenant_id)), tenant_id.encode()
         while True:
             start = f"({after}" if after else "-"
-            rows = await self._store.command(
-                "XRANGE", stream, start, "+", "COUNT", PAGE
-            )
+            rows = await self._store.command("XRANGE", stream, start, "+", "COUNT", PAGE)
             for position, fields in rows:
                 after = position.decode()
                 yield after, _entry(after, fields, wanted)
@@ -144,9 +142,7 @@ class Journal:
 def _entry(position: str, fields: list[bytes], tenant_id: bytes) -> Entry | None:
     if fields[1] != tenant_id:
         return None
-    _, _, _, version, _, kind, _, reference, _, settled, _, held, _, seconds, _, at = (
-        fields
-    )
+    _, _, _, version, _, kind, _, reference, _, settled, _, held, _, seconds, _, at = fields
     return Entry(
         position,
         int(version),

@@ -1,7 +1,8 @@
 """Every key of the store, built here and nowhere else.
 
-The slot rule: a key carries the hash tag of its tenant's shard, `{s00}` to `{s63}`, so that all keys a script touches are in one slot
-and a cluster can spread the shards. Ids cannot contain ":" or braces, so no two keys collide and no id can forge a tag.
+The slot rule: a key carries the hash tag of its tenant's shard, `{s00}` to `{s63}`, so that all
+keys a script touches are in one slot and a cluster can spread the shards. Ids cannot contain ":" or
+braces, so no two keys collide and no id can forge a tag.
 """
 
 from functools import lru_cache

@@ -1,7 +1,8 @@
 """The ledger: money and holds, one method per script.
 
-Every method is safe to repeat with the same id. A script that finds holds past their lease where it needs the money names them; the ledger
-expires them and asks again, so that nobody is refused for money that is free (semantics 27), and no script ever walks a long list (90).
+Every method is safe to repeat with the same id. A script that finds holds past their lease where it
+needs the money names them; the ledger expires them and asks again, so that nobody is refused for
+money that is free (semantics 27), and no script ever walks a long list (90).
 """
 
 import asyncio
@@ -25,7 +26,9 @@ class Stale(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A decision, ready to be held: who, what it was made by, and what pays. A dry one holds and keeps nothing."""
+    """A decision, ready to be held: who, what it was made by, and what pays. A dry one holds and
+    keeps nothing.
+    """
 
     call_id: str
     facts: Facts
@@ -40,7 +43,9 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """A wish for more talk time. `epoch` is that of the profiles the call was judged by again, None when it was not."""
+    """A wish for more talk time. `epoch` is that of the profiles the call was judged by again, None
+    when it was not.
+    """
 
     call_id: str
     sequence: int
@@ -51,7 +56,9 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """The ledger's word that a profile changed since the call was decided: judge it again, by profiles of this epoch."""
+    """The ledger's word that a profile changed since the call was decided: judge it again, by
+    profiles of this epoch.
+    """
 
     epoch: int
     call: Call
@@ -116,11 +123,11 @@ class Ledger:
         self._show = Script(store, "show")
 
     async def authorize(self, tenant: Tenant, asking: Asking) -> Outcome:
-        """Holds what the decision says, or records its refusal. Raises Stale; Mismatch when the id was used for another call."""
+        """Holds what the decision says, or records its refusal. Raises Stale; Mismatch when the id
+        was used for another call.
+        """
         names, arguments = self._authorization(tenant, asking)
-        answer = await self._when_free(
-            tenant, lambda: self._authorize(names, arguments)
-        )
+        answer = await self._when_free(tenant, lambda: self._authorize(names, arguments))
         if answer[0] == b"stale":
             raise Stale
         call = self._call(answer, tenant.tenant_id)
@@ -129,9 +136,7 @@ class Ledger:
             raise Mismatch.of("call_id", field)
         return Outcome(call, answer[0] == b"replay")
 
-    def _authorization(
-        self, tenant: Tenant, asking: Asking
-    ) -> tuple[Sequence[str], Sequence[str]]:
+    def _authorization(self, tenant: Tenant, asking: Asking) -> tuple[Sequence[str], Sequence[str]]:
         owner, facts = tenant.tenant_id, asking.facts
         shard = keys.shard_of(owner)
         names = (
@@ -166,7 +171,9 @@ class Ledger:
         return names, arguments
 
     async def extend(self, tenant: Tenant, wish: Extension) -> Outcome | Judge:
-        """Holds more for an open call. Raises Stale, NotFound, Conflict when the call has ended, Mismatch for a used sequence."""
+        """Holds more for an open call. Raises Stale, NotFound, Conflict when the call has ended,
+        Mismatch for a used sequence.
+        """
         owner = tenant.tenant_id
         shard = keys.shard_of(owner)
         names = (
@@ -250,7 +257,9 @@ class Ledger:
     async def add_funds(
         self, tenant_id: str, funding_id: str, amount_micros: int, expire_days: int
     ) -> Funding:
-        """Adds credits once. Raises NotFound, Mismatch, and Conflict when the balance would pass 9 * 10^15."""
+        """Adds credits once. Raises NotFound, Mismatch, and Conflict when the balance would pass 9
+        * 10^15.
+        """
         names = (
             keys.tenant(tenant_id),
             keys.funding(tenant_id, funding_id),
@@ -275,9 +284,7 @@ class Ledger:
             keys.open_calls(owner),
             keys.journal(keys.shard_of(owner)),
         )
-        word, *rest = await self._when_free(
-            tenant, lambda: self._balance(names, (owner,))
-        )
+        word, *rest = await self._when_free(tenant, lambda: self._balance(names, (owner,)))
         if word == b"no_tenant":
             raise unknown_tenant()
         settled, held, *sums = map(int, rest)

@@ -1,4 +1,6 @@
-"""Tenants and payers as the decision sees them: plain records, written whole, each with its version."""
+"""Tenants and payers as the decision sees them: plain records, written whole, each with its
+version.
+"""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -62,6 +64,8 @@ def payer_of(text: str | bytes, version: int) -> Payer:
 
 
 def _known(text: str | bytes, kind: type[Tenant] | type[Payer]) -> dict[str, Any]:
-    """Fields that a record's text does not name keep their default, and those it names too many are left: versions may mix."""
+    """Fields that a record's text does not name keep their default, and those it names too many are
+    left: versions may mix.
+    """
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in json.loads(text).items() if name in names}

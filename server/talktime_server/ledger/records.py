@@ -123,7 +123,9 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as stored. `first` is the answer of its Authorize, `last` of its last Extend, `ending` the receipt of its end."""
+    """A call as stored. `first` is the answer of its Authorize, `last` of its last Extend, `ending`
+    the receipt of its end.
+    """
 
     state: CallState
     facts: Facts
@@ -176,17 +178,13 @@ def _first(row: list[bytes], why: bytes) -> Grant | None:
     if not row:
         return None
     granted, held, lease, final, settled, all_held, at = map(int, row)
-    return Grant(
-        granted, held, lease, bool(final), Money(settled, all_held), at, _reason(why)
-    )
+    return Grant(granted, held, lease, bool(final), Money(settled, all_held), at, _reason(why))
 
 
 def _last(row: list[bytes], why: bytes) -> Grant | None:
     if not row:
         return None
-    sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = map(
-        int, row
-    )
+    sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = map(int, row)
     money = Money(settled, all_held)
     return Grant(
         granted,

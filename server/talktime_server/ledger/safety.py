@@ -18,7 +18,9 @@ class Finding:
 
 
 async def inspect(store: Store) -> list[Finding]:
-    """What is wrong with the store's settings; nothing when all is well. Raises StoreAway when it cannot be asked."""
+    """What is wrong with the store's settings; nothing when all is well. Raises StoreAway when it
+    cannot be asked.
+    """
     server = await _facts(store, "server")
     memory = await _facts(store, "memory")
     persistence = await _facts(store, "persistence")
@@ -40,12 +42,10 @@ async def _facts(store: Store, section: str) -> dict[str, str]:
 
 
 def _version(text: str) -> Finding | None:
-    major, minor = (int(part) for part in (text.split(".") + ["0"])[:2])
+    major, minor = (int(part) for part in [*text.split("."), "0"][:2])
     if (major, minor) >= OLDEST:
         return None
-    return Finding(
-        "redis_version", f"the store is version {text}; 6.2 or newer is needed", True
-    )
+    return Finding("redis_version", f"the store is version {text}; 6.2 or newer is needed", True)
 
 
 def _eviction(policy: str) -> Finding | None:
@@ -74,14 +74,9 @@ async def _fsync(store: Store) -> Finding | None:
     except Failure:
         return None  # managed stores hide CONFIG; INFO has told what matters most
     pairs = (
-        answer
-        if isinstance(answer, dict)
-        else dict(zip(answer[::2], answer[1::2], strict=True))
+        answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
     )
-    if (
-        "no" not in (str(value) for value in pairs.values())
-        and b"no" not in pairs.values()
-    ):
+    if "no" not in (str(value) for value in pairs.values()) and b"no" not in pairs.values():
         return None
     return Finding(
         "appendfsync",

@@ -1,7 +1,8 @@
 """The way to the store: scripts in batches, everything else one command at a time.
 
-What one tick of the event loop asks of a script leaves in one EVALSHA. The driver never repeats anything: its default of ten tries
-would apply a movement of money ten times over. An answer that does not come in time leaves the outcome unknown, and says so.
+What one tick of the event loop asks of a script leaves in one EVALSHA. The driver never repeats
+anything: its default of ten tries would apply a movement of money ten times over. An answer that
+does not come in time leaves the outcome unknown, and says so.
 """
 
 import asyncio
@@ -11,20 +12,15 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+from redis import exceptions as redis_errors
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    ConnectionError,
-    NoScriptError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
 from talktime_server.failure import Applied, Broken, Failure, StoreAway
+from talktime_server.ledger import keys
 
 BATCH = 100  # operations in one script call, so that none holds the store longer than about a millisecond
 CONNECTIONS = 16
@@ -40,7 +36,7 @@ REFUSALS = (
     "READONLY",
     "TRYAGAIN",
 )
-NOT_SENT = (ConnectionError, TimeoutError, OSError)
+NOT_SENT = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 Answer = list[Any]
 
@@ -68,37 +64,36 @@ def refused(text: str) -> Failure:
 
 @dataclass(slots=True)
 class _Batch:
-    keys: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     waiting: list[asyncio.Future[Answer]] = field(default_factory=list)
 
 
 class Script:
-    """One decision of the ledger, asked in batches. Every operation brings the same number of keys and arguments."""
+    """One decision of the ledger, asked in batches. Every operation brings the same number of keys
+    and arguments.
+    """
 
     def __init__(self, store: "Store", name: str) -> None:
         here = files("talktime_server.ledger.lua")
-        text = (
-            here.joinpath("book.lua").read_text()
-            + here.joinpath(f"{name}.lua").read_text()
-        )
+        text = here.joinpath("book.lua").read_text() + here.joinpath(f"{name}.lua").read_text()
         self.name = name
         self.text = text.encode()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
         self._store = store
         self._next: _Batch | None = None
 
-    def __call__(
-        self, keys: Sequence[str], arguments: Sequence[str]
-    ) -> asyncio.Future[Answer]:
-        """Asks for one operation; the future gives its answer, the first place a word. Order of asking is order of running."""
+    def __call__(self, names: Sequence[str], arguments: Sequence[str]) -> asyncio.Future[Answer]:
+        """Asks for one operation; the future gives its answer, the first place a word. Order of
+        asking is order of running.
+        """
         loop = asyncio.get_running_loop()
         batch = self._next
         if batch is None or len(batch.waiting) >= BATCH:
             batch = self._next = _Batch()
             loop.call_soon(self._leave, batch)
         answer: asyncio.Future[Answer] = loop.create_future()
-        batch.keys.extend(keys)
+        batch.names.extend(names)
         batch.arguments.extend(arguments)
         batch.waiting.append(answer)
         return answer
@@ -110,7 +105,7 @@ class Script:
 
     async def _run(self, batch: _Batch) -> None:
         try:
-            answers = await self._store.evaluate(self, batch.keys, batch.arguments)
+            answers = await self._store.evaluate(self, batch.names, batch.arguments)
             assert len(answers) == len(batch.waiting)
         except Failure as failure:
             self._fail(batch, failure)
@@ -166,16 +161,16 @@ class Store:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def evaluate(
-        self, script: Script, keys: list[str], arguments: list[str]
-    ) -> list[Any]:
-        """Runs a script once; loads it first where the store does not know it, which is the one thing worth a second try."""
+    async def evaluate(self, script: Script, names: list[str], arguments: list[str]) -> list[Any]:
+        """Runs a script once; loads it first where the store does not know it, which is the one
+        thing worth a second try.
+        """
         try:
             connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
         except NOT_SENT as error:
             raise away("the store cannot be reached") from error
         try:
-            return await self._evaluate(connection, script, keys, arguments)
+            return await self._evaluate(connection, script, names, arguments)
         except (BusyLoadingError, ResponseError) as error:
             raise refused(str(error)) from error
         except NOT_SENT as error:
@@ -187,10 +182,10 @@ class Store:
         self,
         connection: AbstractConnection,
         script: Script,
-        keys: list[str],
+        names: list[str],
         arguments: list[str],
     ) -> list[Any]:
-        ask = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        ask = ("EVALSHA", script.sha, len(names), *names, *arguments)
         try:
             return list(await self._exchange(connection, ask))
         except NoScriptError:
@@ -199,7 +194,9 @@ class Store:
 
     @staticmethod
     async def _exchange(connection: AbstractConnection, ask: tuple[Any, ...]) -> Any:
-        """One question, one answer. A connection with a doubtful answer on it is dropped, never reused."""
+        """One question, one answer. A connection with a doubtful answer on it is dropped, never
+        reused.
+        """
         try:
             await connection.send_command(*ask)
             return await connection.read_response()
@@ -208,6 +205,10 @@ class Store:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
+
+    async def probe(self) -> None:
+        """Writes a mark, to see whether the store takes writes. Raises StoreAway."""
+        await self.command("SET", keys.probe(), "1")
 
     async def command(self, *ask: Any) -> Any:
         """Runs one command that may safely be lost or repeated. Raises StoreAway or Broken."""

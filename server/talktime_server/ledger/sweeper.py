@@ -1,4 +1,6 @@
-"""Ends the holds of calls that nobody spoke of again, for tenants that are idle; busy ones sweep as they go."""
+"""Ends the holds of calls that nobody spoke of again, for tenants that are idle; busy ones sweep as
+they go.
+"""
 
 import asyncio
 import random
@@ -12,9 +14,7 @@ from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.store import Store
 
 PERIOD_S = 1.0
-TENANTS_AT_ONCE = (
-    20  # of a shard, and as many calls of each as a script names at a time
-)
+TENANTS_AT_ONCE = 20  # of a shard, and as many calls of each as a script names at a time
 CALLS_AT_ONCE = 100
 
 log = structlog.get_logger()
@@ -53,12 +53,8 @@ class Sweeper:
             )
             for shard in range(keys.SHARDS)
         ]
-        tenants = [
-            found for shard in await self._store.commands(asks) for found in shard
-        ]
-        return sum(
-            [await self._sweep_tenant(found.decode(), now_ms) for found in tenants]
-        )
+        tenants = [found for shard in await self._store.commands(asks) for found in shard]
+        return sum([await self._sweep_tenant(found.decode(), now_ms) for found in tenants])
 
     async def _sweep_tenant(self, tenant_id: str, now_ms: int) -> int:
         tenant = await self._directory.tenant(tenant_id)

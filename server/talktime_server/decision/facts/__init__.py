@@ -1,3 +1,1 @@
-"""Built-in facts as CSV files, and the developer's tool that derives some of them (README.md says
-from what).
-"""
+"""Built-in facts as CSV files, and the tool that derives some of them; README.md says from what."""

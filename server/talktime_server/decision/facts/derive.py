@@ -53,7 +53,7 @@ def number_classes() -> list[tuple[str, ...]]:
 
 
 def emergency_numbers() -> list[tuple[str, ...]]:
-    """Every number of two to four digits that the metadata calls an emergency number, by country."""
+    """The short numbers that the metadata calls emergency numbers, by country."""
     rows = (
         (country, number)
         for country in sorted(phonenumbers.SUPPORTED_SHORT_REGIONS)

@@ -158,7 +158,7 @@ class CallingCode:
         return frozenset([max(sorted(counts), key=counts.__getitem__)])
 
     def _count_below(self, state: int, length: int) -> Counter[Label]:
-        """How many numbers of each label go through a state, the number that ends there included."""
+        """How many numbers of each label go through a state or end there."""
         if not state or length > _MAX_NATIONAL_DIGITS:
             return Counter()
         key = (state, length)

@@ -1,0 +1,137 @@
+"""The composition root of one serving process: builds everything, hands it over, and stops it in reverse."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from talktime_server.config import Settings
+from talktime_server.decision import catalog
+from talktime_server.decision.calls import Calls
+from talktime_server.decision.emergency import Emergencies
+from talktime_server.decision.price_list import PriceList
+from talktime_server.failure import Failure
+from talktime_server.ledger import safety
+from talktime_server.ledger.decks import Decks
+from talktime_server.ledger.directory import Directory
+from talktime_server.ledger.journal import Journal
+from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.store import Store
+from talktime_server.ledger.sweeper import Sweeper
+from talktime_server.rpc.accounts import Accounts
+from talktime_server.rpc.authorization import Authorization
+from talktime_server.rpc.edge import Edge
+from talktime_server.rpc.exchange import Exchange
+from talktime_server.rpc.health import SERVICES, Health
+from talktime_server.rpc.limiter import Limits
+from talktime_server.rpc.reflection import Reflection
+from talktime_server.rpc.tokens import Tokens
+
+PROBE_PERIOD_S = 0.5
+
+log = structlog.get_logger()
+
+
+class Unsafe(Exception):
+    """The store's settings would lose money; the text names each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything one process serves with."""
+
+    edge: Edge
+    health: Health
+    store: Store
+    emergencies: Emergencies
+    tasks: tuple[asyncio.Task[None], ...]
+
+    async def drain(self) -> None:
+        """Health says that we stop, and open streams are asked to end."""
+        self.health.drain()
+        self.edge.drain()
+
+    async def close(self) -> None:
+        """Writes what waits to be recorded and lets go of the store; no call is open any more."""
+        await self.emergencies.flush()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.store.close()
+
+
+async def open_app(settings: Settings) -> App:
+    """Builds a process. Raises Unsafe when the store's settings would lose money, StoreAway when there is none."""
+    store = Store(settings.store_url, timeout_s=settings.store_timeout_ms / 1000)
+    await _refuse_unsafe(store)
+    ledger = Ledger(
+        store,
+        receipt_ttl_s=settings.receipt_ttl_seconds,
+        refusal_ttl_s=settings.refusal_ttl_seconds,
+    )
+    directory, decks, plan = Directory(store), Decks(store), catalog.number_plan()
+    prices = PriceList(decks)
+    await prices.refresh()
+    calls = Calls(directory=directory, plan=plan, prices=prices, ledger=ledger)
+    emergencies = Emergencies(directory=directory, plan=plan, ledger=ledger)
+    authorization = Authorization(calls, emergencies)
+    accounts = Accounts(
+        directory=directory,
+        ledger=ledger,
+        journal=Journal(store, ledger),
+        decks=decks,
+        prices=prices,
+    )
+    health = Health()
+    edge = _edge(settings, authorization, accounts, health)
+    sweeper = Sweeper(store, ledger, directory)
+    beside = (_probe(store, health), prices.run(), emergencies.run(), sweeper.run())
+    return App(edge, health, store, emergencies, tuple(map(_start, beside)))
+
+
+def _edge(
+    settings: Settings, authorization: Authorization, accounts: Accounts, health: Health
+) -> Edge:
+    limits = Limits(
+        in_flight=settings.in_flight,
+        in_flight_per_tenant=settings.in_flight_per_tenant,
+        exchange_in_flight=settings.exchange_in_flight,
+        exchange_in_flight_per_tenant=settings.exchange_in_flight_per_tenant,
+        streams=settings.streams,
+    )
+    exchange = Exchange(authorization.operations, authorization.emergency, limits=limits)
+    streams = [exchange.stream(), health.stream()]
+    if settings.reflection:
+        streams += Reflection(SERVICES).streams()
+    return Edge(
+        [*authorization.methods(), *accounts.methods(), health.method()],
+        streams,
+        tokens=Tokens(settings.tokens_path),
+        limits=limits,
+    )
+
+
+def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(work)
+
+
+async def _refuse_unsafe(store: Store) -> None:
+    findings = await safety.inspect(store)
+    for finding in findings:
+        log.warning("store_setting", setting=finding.setting, text=finding.text)
+    fatal = [finding.text for finding in findings if finding.fatal]
+    if fatal:
+        raise Unsafe("the store is not safe for money: " + "; ".join(fatal))
+
+
+async def _probe(store: Store, health: Health) -> None:
+    """Tells health, for as long as the process lives, whether the store takes writes."""
+    while True:
+        try:
+            await store.probe()
+            health.set_store_writable(True)
+        except Failure:
+            health.set_store_writable(False)
+        await asyncio.sleep(PROBE_PERIOD_S)

@@ -1,0 +1,362 @@
+"""AccountService: one handler per RPC, from a checked message to an answer."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.message import Message
+from talktime.v1 import account_service_pb2 as pb
+
+from talktime_server.decision.price_list import PriceList
+from talktime_server.decision.rating import RateRow, check_row
+from talktime_server.failure import NotServed
+from talktime_server.ledger.decks import Decks, StoredDeck
+from talktime_server.ledger.directory import Directory
+from talktime_server.ledger.journal import Journal
+from talktime_server.ledger.ledger import Ledger
+from talktime_server.rpc import messages, pages
+from talktime_server.rpc.account_checks import checked_payer, checked_skus, checked_tenant
+from talktime_server.rpc.decoding import Checks
+from talktime_server.rpc.messages import instant, payer_message, tenant_message
+from talktime_server.rpc.shapes import (
+    ADMIN_BODY_BYTES,
+    ADMIN_TIMEOUT_S,
+    Identity,
+    Lane,
+    Method,
+    Role,
+)
+from talktime_server.words import EntryKind
+
+SERVICE = "/talktime.v1.AccountService/"
+OPERATORS = frozenset({Role.OPERATOR})
+WRITERS = frozenset({Role.OPERATOR, Role.ADMIN})
+READERS = frozenset({Role.OPERATOR, Role.ADMIN, Role.AUDITOR})
+MAX_AMOUNT = 10**12
+MAX_EXPIRE_DAYS = 3650
+DEFAULT_EXPIRE_DAYS = 365
+MAX_ROWS = 2000
+MAX_PARTS = 10_000
+DEFAULT_STEP_SECONDS = 60
+_RUNNING = frozenset({pb.RUNNING_CALLS_DRAIN, pb.RUNNING_CALLS_CUT})
+_KINDS = {kind: pb.EntryKind.Value(f"ENTRY_KIND_{kind.value}") for kind in EntryKind}
+
+
+class Accounts:
+    """The service's handlers."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        ledger: Ledger,
+        journal: Journal,
+        decks: Decks,
+        prices: PriceList,
+    ) -> None:
+        self._directory = directory
+        self._ledger = ledger
+        self._journal = journal
+        self._decks = decks
+        self._prices = prices
+
+    def methods(self) -> list[Method]:
+        """The rows for the edge's table."""
+        return [
+            _row("PutTenant", pb.PutTenantRequest, OPERATORS, self._put_tenant),
+            _row("GetTenant", pb.GetTenantRequest, READERS, self._get_tenant),
+            _row("ListTenants", pb.ListTenantsRequest, READERS, self._list_tenants),
+            _row("SuspendTenant", pb.SuspendTenantRequest, OPERATORS, self._suspend),
+            _row("ResumeTenant", pb.ResumeTenantRequest, OPERATORS, self._resume),
+            _row("PutPayer", pb.PutPayerRequest, WRITERS, self._put_payer),
+            _row("GetPayer", pb.GetPayerRequest, READERS, self._get_payer),
+            _row("ListPayers", pb.ListPayersRequest, READERS, self._list_payers),
+            _row("AssignLicenses", pb.AssignLicensesRequest, WRITERS, self._assign_licenses),
+            _row("AddFunds", pb.AddFundsRequest, OPERATORS, self._add_funds),
+            _row("GetBalance", pb.GetBalanceRequest, READERS, self._get_balance),
+            _row("ListEntries", pb.ListEntriesRequest, READERS, self._list_entries),
+            _row("PutRateDeck", pb.PutRateDeckRequest, OPERATORS, self._put_rate_deck),
+            _row("ActivateRateDeck", pb.ActivateRateDeckRequest, OPERATORS, self._activate),
+            _row("GetRateDecks", pb.GetRateDecksRequest, READERS, self._get_rate_decks),
+            _row("CheckConservation", pb.CheckConservationRequest, READERS, self._conservation),
+            _row("SetRechargeRule", pb.SetRechargeRuleRequest, WRITERS, _not_served),
+            _row("ListCalls", pb.ListCallsRequest, READERS, _not_served),
+            _row("GetUsageReport", pb.GetUsageReportRequest, READERS, _not_served),
+            _row("ExportCalls", pb.ExportCallsRequest, READERS, _not_served),
+        ]
+
+    async def _put_tenant(self, request: pb.PutTenantRequest, identity: Identity) -> Message:
+        tenant = checked_tenant(request, identity)
+        return pb.PutTenantResponse(tenant=tenant_message(await self._directory.put_tenant(tenant)))
+
+    async def _get_tenant(self, request: pb.GetTenantRequest, identity: Identity) -> Message:
+        tenant = await self._directory.fresh_tenant(_tenant_id(request, identity))
+        return pb.GetTenantResponse(tenant=tenant_message(tenant))
+
+    async def _list_tenants(self, request: pb.ListTenantsRequest, identity: Identity) -> Message:
+        checks = Checks()
+        count = checks.page_size("page_size", request.page_size)
+        checks.done()
+        key = await self._directory.page_key()
+        after = _position(key, identity.name, "ListTenants", request.page_token)
+        if identity.all_tenants:
+            found = await self._directory.list_tenants(after, count)
+        else:
+            found = await self._directory.named_tenants(identity.tenants, after, count)
+        full = len(found) == count
+        token = found[-1].tenant_id if full else ""
+        return pb.ListTenantsResponse(
+            tenants=[tenant_message(tenant) for tenant in found],
+            next_page_token=_page(key, identity.name, "ListTenants", token),
+        )
+
+    async def _suspend(self, request: pb.SuspendTenantRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        checks.enum("running_calls", request.running_calls, _RUNNING, required=False)
+        checks.done()
+        cut = request.running_calls == pb.RUNNING_CALLS_CUT
+        tenant = await self._directory.suspend(tenant_id, cut_running_calls=cut)
+        return pb.SuspendTenantResponse(tenant=tenant_message(tenant))
+
+    async def _resume(self, request: pb.ResumeTenantRequest, identity: Identity) -> Message:
+        tenant = await self._directory.resume(_tenant_id(request, identity))
+        return pb.ResumeTenantResponse(tenant=tenant_message(tenant))
+
+    async def _put_payer(self, request: pb.PutPayerRequest, identity: Identity) -> Message:
+        tenant_id, payer = checked_payer(request, identity)
+        written = await self._directory.put_payer(tenant_id, payer)
+        return pb.PutPayerResponse(payer=payer_message(written))
+
+    async def _get_payer(self, request: pb.GetPayerRequest, identity: Identity) -> Message:
+        tenant_id = _payer_of(request, identity)
+        payer = await self._directory.payer(tenant_id, request.payer_id)
+        return pb.GetPayerResponse(payer=payer_message(payer))
+
+    async def _list_payers(self, request: pb.ListPayersRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        count = checks.page_size("page_size", request.page_size)
+        checks.done()
+        key = await self._directory.page_key()
+        after = _position(key, tenant_id, "ListPayers", request.page_token)
+        found = await self._directory.list_payers(tenant_id, after, count)
+        token = found[-1].payer_id if len(found) == count else ""
+        return pb.ListPayersResponse(
+            payers=[payer_message(payer) for payer in found],
+            next_page_token=_page(key, tenant_id, "ListPayers", token),
+        )
+
+    async def _assign_licenses(
+        self, request: pb.AssignLicensesRequest, identity: Identity
+    ) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        checks.id("payer_id", request.payer_id)
+        checked_skus(checks, "add_licenses", request.add_licenses)
+        checked_skus(checks, "remove_licenses", request.remove_licenses)
+        checks.done()
+        payer = await self._directory.assign_licenses(
+            tenant_id,
+            request.payer_id,
+            add=tuple(request.add_licenses),
+            remove=tuple(request.remove_licenses),
+        )
+        return pb.AssignLicensesResponse(payer=payer_message(payer))
+
+    async def _add_funds(self, request: pb.AddFundsRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        checks.call_id("funding_id", request.funding_id)
+        checks.micros("amount_micros", request.amount_micros, 1, MAX_AMOUNT)
+        checks.count("expire_days", request.expire_days, 0, MAX_EXPIRE_DAYS)
+        checks.done()
+        days = request.expire_days or DEFAULT_EXPIRE_DAYS
+        tenant = await self._directory.tenant(tenant_id)
+        funding = await self._ledger.add_funds(
+            tenant_id, request.funding_id, request.amount_micros, days
+        )
+        return pb.AddFundsResponse(
+            balance=messages.balance(funding.money, tenant),
+            expire_time=instant(funding.expires_ms),
+            replayed=funding.replayed,
+        )
+
+    async def _get_balance(self, request: pb.GetBalanceRequest, identity: Identity) -> Message:
+        tenant = await self._directory.tenant(_tenant_id(request, identity))
+        balance = await self._ledger.balance(tenant)
+        return pb.GetBalanceResponse(
+            balance=messages.balance(balance.money, tenant),
+            loaded_micros=balance.loaded_micros,
+            spent_micros=balance.spent_micros,
+            expired_micros=balance.expired_micros,
+            refunded_micros=balance.refunded_micros,
+            uncollected_micros=balance.uncollected_micros,
+            open_calls=balance.open_calls,
+            abandoned_calls=balance.abandoned_calls,
+            expire_time=instant(balance.expires_ms) if balance.expires_ms else None,
+        )
+
+    async def _list_entries(self, request: pb.ListEntriesRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        count = checks.page_size("page_size", request.page_size)
+        checks.id("reference_id", request.reference_id, required=False)
+        checks.done()
+        await self._directory.tenant(tenant_id)
+        key = await self._directory.page_key()
+        after = _position(key, tenant_id, "ListEntries", request.page_token)
+        found, position = await self._journal.page(tenant_id, after, count, request.reference_id)
+        entries = [
+            pb.Entry(
+                version=entry.version,
+                kind=_KINDS[entry.kind],
+                reference_id=entry.reference,
+                settled_delta_micros=entry.settled_delta_micros,
+                held_delta_micros=entry.held_delta_micros,
+                seconds=entry.seconds,
+                entry_time=instant(entry.entered_ms),
+            )
+            for entry in found
+        ]
+        token = _page(key, tenant_id, "ListEntries", position)
+        return pb.ListEntriesResponse(entries=entries, next_page_token=token)
+
+    async def _put_rate_deck(self, request: pb.PutRateDeckRequest, _: Identity) -> Message:
+        checks = Checks()
+        checks.id("deck_version", request.deck_version)
+        checks.currency("currency_code", request.currency_code)
+        checks.count("part", request.part, 0, MAX_PARTS - 1)
+        checks.items("rows", request.rows, MAX_ROWS, least=1)
+        rows = [_rate_row(row) for row in request.rows]
+        for number, row in enumerate(rows[:MAX_ROWS]):
+            for bad in check_row(row):
+                checks.blame(f"rows[{number}].{bad.field}", bad.rule, bad.text)
+        checks.done()
+        packed = [_columns(row) for row in rows]
+        stored = await self._decks.put(
+            request.deck_version, request.currency_code, request.part, packed
+        )
+        return pb.PutRateDeckResponse(stored_rows=stored)
+
+    async def _activate(self, request: pb.ActivateRateDeckRequest, _: Identity) -> Message:
+        checks = Checks()
+        checks.id("deck_version", request.deck_version)
+        checks.count("row_count", request.row_count, 1, MAX_ROWS * MAX_PARTS)
+        checks.done()
+        deck = await self._decks.activate(request.deck_version, request.row_count)
+        await self._prices.refresh()
+        return pb.ActivateRateDeckResponse(deck=_deck_message(deck))
+
+    async def _get_rate_decks(self, request: pb.GetRateDecksRequest, _: Identity) -> Message:
+        checks = Checks()
+        checks.number("number", request.number, required=False)
+        checks.done()
+        rates = self._prices.rates_for(request.number) if request.number else []
+        return pb.GetRateDecksResponse(
+            decks=[_deck_message(deck) for deck in await self._decks.stored()],
+            rates=[messages.deck_rate(rate) for rate in rates],
+        )
+
+    async def _conservation(
+        self, request: pb.CheckConservationRequest, identity: Identity
+    ) -> Message:
+        tenant = await self._directory.tenant(_tenant_id(request, identity))
+        proof = await self._journal.prove(tenant)
+        balance = proof.balance
+        return pb.CheckConservationResponse(
+            conserved=proof.conserved,
+            loaded_micros=balance.loaded_micros,
+            spent_micros=balance.spent_micros,
+            held_micros=balance.money.held_micros,
+            available_micros=balance.money.available_micros,
+            expired_micros=balance.expired_micros,
+            refunded_micros=balance.refunded_micros,
+            difference_micros=proof.difference_micros,
+            held_difference_micros=proof.held_difference_micros,
+            journal_difference_micros=proof.journal_difference_micros,
+            open_calls=balance.open_calls,
+            entries=proof.entries,
+            version_gaps=proof.version_gaps,
+        )
+
+
+def _row(
+    name: str,
+    request: type[Message],
+    roles: frozenset[Role],
+    answer: Callable[[Any, Identity], Awaitable[Message]],
+) -> Method:
+    def timed(request: Any, identity: Identity, _: float) -> Awaitable[Message]:
+        return answer(request, identity)
+
+    writes = not name.startswith(("Get", "List", "Check"))
+    return Method(
+        SERVICE + name,
+        request,
+        roles,
+        timed,
+        ADMIN_BODY_BYTES,
+        Lane.ORDINARY,
+        writes=writes,
+        timeout_s=ADMIN_TIMEOUT_S,
+    )
+
+
+async def _not_served(request: Message, identity: Identity) -> Message:
+    raise NotServed("NOT_SERVED", "this method is not served yet")
+
+
+def _tenant_id(request: Any, identity: Identity) -> str:
+    """The tenant of a request that names nothing else."""
+    checks = Checks()
+    tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+    checks.done()
+    return tenant_id
+
+
+def _payer_of(request: pb.GetPayerRequest, identity: Identity) -> str:
+    checks = Checks()
+    tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+    checks.id("payer_id", request.payer_id)
+    checks.done()
+    return tenant_id
+
+
+def _position(key: bytes, whose: str, method: str, token: str) -> str:
+    return pages.read(key, whose, method, token) if token else ""
+
+
+def _page(key: bytes, whose: str, method: str, position: str) -> str:
+    return pages.make(key, whose, method, position) if position else ""
+
+
+def _rate_row(row: pb.RateRow) -> RateRow:
+    return RateRow(
+        row.prefix,
+        row.destination,
+        row.rate_per_minute_micros,
+        row.connection_fee_micros,
+        row.initial_seconds or DEFAULT_STEP_SECONDS,
+        row.increment_seconds or DEFAULT_STEP_SECONDS,
+    )
+
+
+def _columns(row: RateRow) -> tuple[str, str, int, int, int, int]:
+    return (
+        row.prefix,
+        row.destination,
+        row.rate_per_minute_micros,
+        row.connection_fee_micros,
+        row.initial_seconds,
+        row.increment_seconds,
+    )
+
+
+def _deck_message(deck: StoredDeck) -> pb.RateDeck:
+    return pb.RateDeck(
+        deck_version=deck.deck_version,
+        currency_code=deck.currency,
+        row_count=deck.row_count,
+        active=deck.active,
+        active_time=instant(deck.active_ms) if deck.active_ms else None,
+    )

@@ -1,0 +1,346 @@
+"""AuthorizationService: one handler per RPC, from a checked message to an answer, and the
+operations of Exchange.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from google.protobuf.message import Message
+from talktime.v1 import authorization_service_pb2 as pb
+
+from talktime_server.decision.calls import Calls, Question
+from talktime_server.decision.emergency import Emergencies
+from talktime_server.decision.quote import explain
+from talktime_server.failure import Failure, NotServed
+from talktime_server.rpc import messages
+from talktime_server.rpc.decoding import Checks
+from talktime_server.rpc.messages import CALL_TYPE_WORDS
+from talktime_server.rpc.replies import failed_operation
+from talktime_server.rpc.shapes import (
+    EVERY_ROLE,
+    HOT_BODY_BYTES,
+    Answer,
+    Identity,
+    Lane,
+    Method,
+    Role,
+)
+from talktime_server.words import CallType
+
+SERVICE = "/talktime.v1.AuthorizationService/"
+ROUTERS = frozenset({Role.ROUTER, Role.OPERATOR})
+MAX_SECONDS = 86_400
+MAX_SEQUENCE = 1_000_000_000
+_CALL_TYPES = frozenset(CALL_TYPE_WORDS)
+
+
+class Authorization:
+    """The service's handlers."""
+
+    def __init__(self, calls: Calls, emergencies: Emergencies) -> None:
+        self._calls = calls
+        self._emergencies = emergencies
+        self._operations: dict[str, Callable[[Any, Identity], Awaitable[Message]]] = {
+            "authorize": self._authorize,
+            "extend": self._extend,
+            "settle": self._settle,
+            "release": self._release,
+        }
+
+    def methods(self) -> list[Method]:
+        """The rows for the edge's table."""
+        ending = Lane.ENDING
+        return [
+            _row("Authorize", pb.AuthorizeRequest, self._authorize, first=self.emergency),
+            _row("AuthorizeBatch", pb.AuthorizeBatchRequest, _not_served),
+            _row("Extend", pb.ExtendRequest, self._extend),
+            _row("Settle", pb.SettleRequest, self._settle, lane=ending),
+            _row("Release", pb.ReleaseRequest, self._release, lane=ending),
+            _row("Quote", pb.QuoteRequest, self._quote, roles=EVERY_ROLE, writes=False),
+            _row("GetCall", pb.GetCallRequest, self._get_call, roles=EVERY_ROLE, writes=False),
+        ]
+
+    def emergency(
+        self, request: pb.AuthorizeRequest, identity: Identity
+    ) -> Awaitable[Message] | None:
+        """The answer to a call for help; None for any other call. Nothing else of the request needs
+        to be right.
+        """
+        call_type = CALL_TYPE_WORDS.get(request.call_type, CallType.USER_OUT)
+        if call_type.inbound or not self._emergencies.may_be(request.to_number):
+            return None
+        return self._pass(_careful_question(request, identity, call_type))
+
+    async def _pass(self, question: Question) -> Message:
+        passed = await self._emergencies.passes(question)
+        return pb.AuthorizeResponse(
+            outcome=pb.OUTCOME_AUTHORIZED,
+            granted_seconds=passed.granted_seconds,
+            lease_seconds=passed.granted_seconds,
+            sources=[pb.Source(kind=pb.SOURCE_KIND_EMERGENCY, seconds=passed.granted_seconds)],
+            number_class=pb.NUMBER_CLASS_EMERGENCY,
+            country=passed.country,
+            decided_time=messages.instant(passed.decided_ms),
+        )
+
+    async def _authorize(self, request: pb.AuthorizeRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        _check_call(checks, request)
+        checks.done()
+        answer = await self._calls.authorize(_question(request, tenant_id, request.call_id))
+        return messages.authorization(answer)
+
+    async def _extend(self, request: pb.ExtendRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        checks.call_id("call_id", request.call_id)
+        checks.count("sequence", request.sequence, 1, MAX_SEQUENCE)
+        checks.seconds("additional_seconds", request.additional_seconds, 1, MAX_SECONDS)
+        checks.done()
+        answer = await self._calls.extend(
+            tenant_id, request.call_id, request.sequence, request.additional_seconds
+        )
+        return messages.extension(answer)
+
+    async def _settle(self, request: pb.SettleRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        checks.call_id("call_id", request.call_id)
+        checks.seconds("duration_seconds", request.duration_seconds, 0, MAX_SECONDS)
+        question = None
+        if request.HasField("call"):
+            question = self._settled_question(checks, request, tenant_id)
+        checks.done()
+        answer = await self._calls.settle(
+            tenant_id, request.call_id, request.duration_seconds, question
+        )
+        return messages.settlement(answer)
+
+    def _settled_question(
+        self, checks: Checks, request: pb.SettleRequest, tenant_id: str
+    ) -> Question:
+        """The fields of a call that may never have been authorized; an emergency number is as good
+        as any here.
+        """
+        call = request.call
+        _check_same(checks, "call.tenant_id", call.tenant_id, tenant_id)
+        _check_same(checks, "call.call_id", call.call_id, request.call_id)
+        dialled = "" if self._emergencies.may_be(call.to_number) else call.to_number
+        _check_fields(checks, call, "call.", dialled=dialled, required=dialled == call.to_number)
+        return _question(call, tenant_id, request.call_id)
+
+    async def _release(self, request: pb.ReleaseRequest, identity: Identity) -> Message:
+        tenant_id = _checked_call(request, identity)
+        return messages.release(await self._calls.release(tenant_id, request.call_id))
+
+    async def _get_call(self, request: pb.GetCallRequest, identity: Identity) -> Message:
+        tenant_id = _checked_call(request, identity)
+        return messages.shown(await self._calls.show(tenant_id, request.call_id), request.call_id)
+
+    async def _quote(self, request: pb.QuoteRequest, identity: Identity) -> Message:
+        asked = pb.AuthorizeRequest(
+            payer_id=request.payer_id,
+            call_type=request.call_type,
+            from_number=request.from_number,
+            to_number=request.to_number,
+            requested_seconds=request.requested_seconds,
+            routing_number=request.routing_number,
+        )
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        if passing := self._quoted_emergency(asked):
+            return passing
+        _check_fields(checks, asked, "", dialled=asked.to_number)
+        checks.done()
+        quote = await self._calls.quote(_question(asked, tenant_id, ""))
+        lines = [
+            pb.Check(name=step.name, passed=step.passed, explanation=step.explanation)
+            for step in explain(quote)
+        ]
+        return messages.quotation(quote.answer, lines)
+
+    def _quoted_emergency(self, asked: pb.AuthorizeRequest) -> Message | None:
+        call_type = CALL_TYPE_WORDS.get(asked.call_type, CallType.USER_OUT)
+        if call_type.inbound or not self._emergencies.may_be(asked.to_number):
+            return None
+        text = f"{asked.to_number} is an emergency number: the call always passes, and is never charged"
+        return pb.QuoteResponse(
+            outcome=pb.OUTCOME_AUTHORIZED,
+            number_class=pb.NUMBER_CLASS_EMERGENCY,
+            sources=[pb.Source(kind=pb.SOURCE_KIND_EMERGENCY)],
+            explain=[pb.Check(name="emergency", passed=True, explanation=text)],
+        )
+
+    async def operations(
+        self, operations: list[pb.Operation], identity: Identity
+    ) -> AsyncGenerator[Sequence[pb.OperationResult], None]:
+        """Carries out operations of a stream: in order within a tenant, tenants beside each other."""
+        by_tenant: dict[str, list[pb.Operation]] = {}
+        for operation in operations:
+            by_tenant.setdefault(_asked(operation).tenant_id, []).append(operation)
+        running = [self._in_order(own, identity) for own in by_tenant.values()]
+        for finished in asyncio.as_completed(running):
+            yield await finished
+
+    async def _in_order(
+        self, operations: list[pb.Operation], identity: Identity
+    ) -> list[pb.OperationResult]:
+        """One tenant's operations: those of a kind that follow each other go together, the next
+        kind waits for them.
+        """
+        results: list[pb.OperationResult] = []
+        for _, alike in groupby(
+            operations, key=lambda operation: operation.WhichOneof("operation")
+        ):
+            run = list(alike)
+            await self._meet(run, identity)
+            results += await asyncio.gather(*(self._one(each, identity) for each in run))
+        return results
+
+    async def _meet(self, run: Iterable[pb.Operation], identity: Identity) -> None:
+        """Brings the profiles to hand first: an operation that waited for its own would be
+        overtaken.
+        """
+        for operation in run:
+            asked = _asked(operation)
+            payer_id = asked.payer_id if operation.HasField("authorize") else ""
+            await self._calls.meet(asked.tenant_id or identity.only_tenant, payer_id)
+
+    async def _one(self, operation: pb.Operation, identity: Identity) -> pb.OperationResult:
+        kind = operation.WhichOneof("operation")
+        assert kind is not None
+        try:
+            answer: Any = await self._operations[kind](getattr(operation, kind), identity)
+        except Failure as failure:
+            return failed_operation(operation.correlation_id, failure)
+        return pb.OperationResult(correlation_id=operation.correlation_id, **{kind: answer})
+
+
+def _row(
+    name: str,
+    request: type[Message],
+    answer: Callable[[Any, Identity], Awaitable[Message]],
+    *,
+    roles: frozenset[Role] = ROUTERS,
+    lane: Lane = Lane.ORDINARY,
+    writes: bool = True,
+    first: Any = None,
+) -> Method:
+    return Method(
+        SERVICE + name,
+        request,
+        roles,
+        _timeless(answer),
+        HOT_BODY_BYTES,
+        lane,
+        writes=writes,
+        passes_first=first,
+    )
+
+
+def _timeless(answer: Callable[[Any, Identity], Awaitable[Message]]) -> Answer:
+    """These handlers make one trip; the edge's clock is limit enough."""
+
+    def timed(request: Any, identity: Identity, _: float) -> Awaitable[Message]:
+        return answer(request, identity)
+
+    return timed
+
+
+async def _not_served(request: Message, identity: Identity) -> Message:
+    raise NotServed("NOT_SERVED", "this method is not served yet")
+
+
+def _asked(operation: pb.Operation) -> Any:
+    kind = operation.WhichOneof("operation")
+    assert kind is not None  # the stream lets no other in
+    return getattr(operation, kind)
+
+
+def _check_call(checks: Checks, request: pb.AuthorizeRequest) -> None:
+    checks.call_id("call_id", request.call_id)
+    _check_fields(checks, request, "", dialled=request.to_number)
+
+
+def _check_fields(
+    checks: Checks,
+    request: pb.AuthorizeRequest,
+    path: str,
+    *,
+    dialled: str,
+    required: bool = True,
+) -> None:
+    checks.id(f"{path}payer_id", request.payer_id)
+    checks.enum(f"{path}call_type", request.call_type, _CALL_TYPES)
+    checks.number(f"{path}from_number", request.from_number, required=False)
+    checks.number(f"{path}to_number", dialled, required=required)
+    checks.id(f"{path}conference_id", request.conference_id, required=False)
+    checks.seconds(f"{path}requested_seconds", request.requested_seconds, 0, MAX_SECONDS)
+    checks.number(f"{path}routing_number", request.routing_number, required=False)
+
+
+def _check_same(checks: Checks, field: str, value: str, expected: str) -> None:
+    if value and value != expected:
+        checks.blame(field, "DIFFERS", "is another than the settle's own")
+
+
+def _checked_call(request: Any, identity: Identity) -> str:
+    """The tenant of a request that names nothing but a call."""
+    checks = Checks()
+    tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+    checks.call_id("call_id", request.call_id)
+    checks.done()
+    return tenant_id
+
+
+def _question(request: pb.AuthorizeRequest, tenant_id: str, call_id: str) -> Question:
+    return Question(
+        tenant_id,
+        call_id,
+        request.payer_id,
+        CALL_TYPE_WORDS.get(request.call_type, CallType.USER_OUT),
+        request.from_number,
+        request.to_number,
+        request.conference_id,
+        request.requested_seconds,
+        request.routing_number,
+    )
+
+
+def _careful_question(
+    request: pb.AuthorizeRequest, identity: Identity, call_type: CallType
+) -> Question:
+    """A call for help as far as it can be recorded: a field that breaks a rule is left out, never
+    refused.
+    """
+    checks = Checks()
+    _check_fields(checks, request, "", dialled="", required=False)
+    checks.call_id("call_id", request.call_id)
+    broken = {violation.field for violation in checks.violations}
+
+    def good(field: str) -> str:
+        return "" if field in broken else str(getattr(request, field))
+
+    return Question(
+        _careful_tenant(request.tenant_id, identity),
+        good("call_id"),
+        good("payer_id"),
+        call_type,
+        good("from_number"),
+        request.to_number,
+        good("conference_id"),
+        0,
+        "",
+    )
+
+
+def _careful_tenant(asked: str, identity: Identity) -> str:
+    checks = Checks()
+    try:
+        tenant_id = checks.tenant("tenant_id", asked, identity)
+    except Failure:
+        return ""
+    return "" if checks.violations else tenant_id

@@ -1,0 +1,252 @@
+"""From what the ledger keeps to what the contract answers. An answer is built from stored fields
+alone, so a repeat is equal.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from talktime.v1 import account_service_pb2 as accounts_pb
+from talktime.v1 import authorization_service_pb2 as pb
+
+from talktime_server.decision.calls import Answer
+from talktime_server.decision.rating import Rate
+from talktime_server.ledger.profiles import Payer, Tenant
+from talktime_server.ledger.records import Call, Ending, Grant, Money
+from talktime_server.words import CallState, CallType, NumberClass, Reason, SourceKind
+
+
+def _numbers(words: type[StrEnum], enum: Any, prefix: str) -> dict[str, Any]:
+    """The proto number of each word; the empty word is the unspecified one."""
+    return {"": 0} | {word.value: enum.Value(f"{prefix}_{word.value}") for word in words}
+
+
+REASONS = _numbers(Reason, pb.Reason, "REASON")
+SOURCES = _numbers(SourceKind, pb.SourceKind, "SOURCE_KIND")
+CLASSES = _numbers(NumberClass, pb.NumberClass, "NUMBER_CLASS")
+STATES = _numbers(CallState, pb.CallState, "CALL_STATE")
+CALL_TYPES = _numbers(CallType, pb.CallType, "CALL_TYPE")
+CALL_TYPE_WORDS = {number: CallType(word) for word, number in CALL_TYPES.items() if word}
+
+
+def instant(ms: int) -> Timestamp:
+    """An instant, from milliseconds."""
+    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def balance(money: Money, tenant: Tenant) -> pb.Balance:
+    """A tenant's money."""
+    return pb.Balance(
+        settled_micros=money.settled_micros,
+        held_micros=money.held_micros,
+        available_micros=money.available_micros,
+        currency_code=tenant.currency,
+    )
+
+
+def rate(call: Call) -> pb.Rate | None:
+    """The price frozen on a call; None where nothing is charged."""
+    if call.source is not SourceKind.CREDITS or call.state is CallState.REFUSED:
+        return None
+    return pb.Rate(
+        destination=call.facts.destination,
+        prefix=call.facts.prefix,
+        rate_per_minute_micros=call.terms.rate_per_minute_micros,
+        connection_fee_micros=call.terms.connection_fee_micros,
+        initial_seconds=call.terms.initial_seconds,
+        increment_seconds=call.terms.increment_seconds,
+        deck_version=call.facts.deck_version,
+    )
+
+
+def deck_rate(found: Rate) -> pb.Rate:
+    """A price as a deck says it."""
+    return pb.Rate(
+        destination=found.destination,
+        prefix=found.prefix,
+        rate_per_minute_micros=found.rate_per_minute_micros,
+        connection_fee_micros=found.connection_fee_micros,
+        initial_seconds=found.initial_seconds,
+        increment_seconds=found.increment_seconds,
+        deck_version=found.deck_version,
+    )
+
+
+def authorization(answer: Answer) -> pb.AuthorizeResponse:
+    """The first answer of a call. One that was settled before it was authorized is over: refused,
+    with that receipt's money.
+    """
+    call, first = answer.call, answer.call.first
+    if first is None:
+        assert call.ending is not None
+        return pb.AuthorizeResponse(
+            outcome=pb.OUTCOME_REFUSED,
+            reason=pb.REASON_ALREADY_SETTLED,
+            number_class=CLASSES[call.facts.number_class],
+            country=call.facts.country,
+            balance=balance(call.ending.money, answer.tenant),
+            replayed=True,
+            decided_time=instant(call.ending.ended_ms),
+        )
+    return pb.AuthorizeResponse(**_decision(answer, first), replayed=answer.replayed)
+
+
+def quotation(answer: Answer, explain: list[pb.Check]) -> pb.QuoteResponse:
+    """What Authorize would answer."""
+    assert answer.call.first is not None
+    fields = _decision(answer, answer.call.first)
+    del fields["decided_time"]
+    return pb.QuoteResponse(**fields, explain=explain)
+
+
+def extension(answer: Answer) -> pb.ExtendResponse:
+    """The last answer to an Extend of a call."""
+    last = answer.call.last
+    assert last is not None
+    return pb.ExtendResponse(
+        **_decision(answer, last), replayed=answer.replayed, reacquired=last.reacquired
+    )
+
+
+def _decision(answer: Answer, grant: Grant) -> dict[str, Any]:
+    """The fields that every decision answers."""
+    call, granted = answer.call, grant.refusal is None
+    source = pb.Source(
+        kind=SOURCES[call.source or ""],
+        seconds=grant.granted_seconds,
+        amount_micros=grant.held_micros,
+    )
+    return {
+        "outcome": pb.OUTCOME_AUTHORIZED if granted else pb.OUTCOME_REFUSED,
+        "reason": REASONS[grant.refusal or ""],
+        "granted_seconds": grant.granted_seconds,
+        "lease_seconds": grant.lease_seconds,
+        "final_grant": grant.final,
+        "sources": [source] if granted else [],
+        "rate": rate(call),
+        "number_class": CLASSES[call.facts.number_class],
+        "country": call.facts.country,
+        "balance": balance(grant.money, answer.tenant),
+        "decided_time": instant(grant.decided_ms),
+    }
+
+
+def settlement(answer: Answer) -> pb.SettleResponse:
+    """The receipt of a settled call."""
+    call, ending = answer.call, answer.call.ending
+    assert ending is not None
+    charge = pb.Source(
+        kind=SOURCES[call.source or ""],
+        seconds=ending.duration_seconds,
+        amount_micros=ending.charged_micros,
+    )
+    return pb.SettleResponse(
+        outcome=pb.OUTCOME_AUTHORIZED,
+        charges=[charge] if ending.duration_seconds else [],
+        charged_micros=ending.charged_micros,
+        late=ending.late,
+        overrun=ending.overrun,
+        unreserved=ending.unreserved,
+        balance=balance(ending.money, answer.tenant),
+        replayed=answer.replayed,
+        uncollected_micros=ending.uncollected_micros,
+        duration_seconds=ending.duration_seconds,
+        billed_seconds=ending.billed_seconds,
+        rate=rate(call),
+        settled_time=instant(ending.ended_ms),
+    )
+
+
+def release(answer: Answer) -> pb.ReleaseResponse:
+    """The receipt of a released call, or of one that time released."""
+    ending = answer.call.ending
+    assert ending is not None
+    return pb.ReleaseResponse(
+        state=STATES[answer.call.state],
+        released_micros=ending.released_micros,
+        balance=balance(ending.money, answer.tenant),
+        replayed=answer.replayed,
+        released_time=instant(ending.ended_ms),
+    )
+
+
+def shown(answer: Answer, call_id: str) -> pb.GetCallResponse:
+    """A call as stored."""
+    call = answer.call
+    response = pb.GetCallResponse(
+        state=STATES[call.state],
+        call=_asked(call, answer.tenant.tenant_id, call_id),
+        granted_seconds=call.granted_seconds,
+        held_micros=call.held_micros,
+        extend_sequence=call.last.sequence if call.last else 0,
+    )
+    if call.first:
+        response.authorization.CopyFrom(authorization(answer))
+    if call.state is CallState.SETTLED:
+        response.settlement.CopyFrom(settlement(answer))
+    if lease_end := _lease_end(call.ending, call):
+        response.lease_expire_time.CopyFrom(instant(lease_end))
+    return response
+
+
+def _lease_end(ending: Ending | None, call: Call) -> int:
+    return ending.ended_ms if ending and call.state is not CallState.OPEN else call.lease_ms
+
+
+def _asked(call: Call, tenant_id: str, call_id: str) -> pb.AuthorizeRequest:
+    facts = call.facts
+    return pb.AuthorizeRequest(
+        tenant_id=tenant_id,
+        call_id=call_id,
+        payer_id=facts.payer_id,
+        call_type=CALL_TYPES[facts.call_type],
+        from_number=facts.from_number,
+        to_number=facts.to_number,
+        conference_id=facts.conference_id,
+        requested_seconds=int(facts.requested_seconds),
+        routing_number=facts.routing_number,
+    )
+
+
+def tenant_message(tenant: Tenant) -> accounts_pb.Tenant:
+    """A tenant as stored, defaults filled in."""
+    return accounts_pb.Tenant(
+        tenant_id=tenant.tenant_id,
+        display_name=tenant.display_name,
+        currency_code=tenant.currency,
+        country=tenant.country,
+        default_grant_seconds=tenant.default_grant_seconds,
+        min_grant_seconds=tenant.min_grant_seconds,
+        lease_grace_seconds=tenant.lease_grace_seconds,
+        floor_micros=tenant.floor_micros,
+        inbound_grace_micros=tenant.inbound_grace_micros,
+        max_rate_per_minute_micros=tenant.max_rate_per_minute_micros,
+        default_rate_per_minute_micros=tenant.default_rate_per_minute_micros,
+        max_open_calls=tenant.max_open_calls,
+        max_open_calls_per_payer=tenant.max_open_calls_per_payer,
+        max_payer_hold_percent=tenant.max_payer_hold_percent,
+        orphan_charge=accounts_pb.ORPHAN_CHARGE_PROVEN
+        if tenant.charge_orphans
+        else accounts_pb.ORPHAN_CHARGE_NONE,
+        status=accounts_pb.TENANT_STATUS_SUSPENDED
+        if tenant.suspended
+        else accounts_pb.TENANT_STATUS_ACTIVE,
+        running_calls=accounts_pb.RUNNING_CALLS_CUT
+        if tenant.cut_running_calls
+        else accounts_pb.RUNNING_CALLS_DRAIN,
+        profile_version=tenant.version,
+    )
+
+
+def payer_message(payer: Payer) -> accounts_pb.Payer:
+    """A payer as stored."""
+    return accounts_pb.Payer(
+        payer_id=payer.payer_id,
+        display_name=payer.display_name,
+        country=payer.country,
+        licenses=payer.licenses,
+        blocked=payer.blocked,
+        block_reason=payer.block_reason,
+        max_rate_per_minute_micros=payer.max_rate_per_minute_micros,
+        profile_version=payer.version,
+    )
