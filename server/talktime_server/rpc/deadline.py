@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from talktime_server.failure import Applied, TooLate
 
 MAX_TIMEOUT_S = 2.0
 MIN_TIMEOUT_S = 0.005
+LOOK_EVERY_S = 0.005
 # The specification says eight; some clients send more, and mean a long time.
 MAX_DIGITS = 18
 _UNITS_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -26,16 +27,45 @@ def remaining_s(timeout_s: float | None, default_s: float) -> float:
     return remaining
 
 
-async def timed(work: Awaitable[T], most_s: float, applied: Applied) -> T:
-    """What `work` answers within so many seconds; after that, DEADLINE_EXCEEDED with this outcome."""
-    clock = asyncio.timeout(most_s)
-    try:
-        async with clock:
+class Deadlines:
+    """Ends what takes too long. One timer looks after all calls: one each would cost as much as the rest
+    of the edge (4 µs of 7), and a deadline may be met a few milliseconds late."""
+
+    __slots__ = ("_open", "_timer")
+
+    def __init__(self) -> None:
+        self._open: set[_Watched] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def within(self, work: Awaitable[T], most_s: float, applied: Applied) -> T:
+        """What `work` answers within so many seconds; after that, DEADLINE_EXCEEDED with this outcome."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        watched = _Watched(task, loop.time() + most_s)
+        self._open.add(watched)
+        if self._timer is None:
+            self._timer = loop.call_later(LOOK_EVERY_S, self._look, loop)
+        cancels = task.cancelling()
+        try:
             return await work
-    except TimeoutError:
-        if not clock.expired():
-            raise  # The work's own: a bug, as it should have a word for it.
-        raise too_late(applied) from None
+        except asyncio.CancelledError:
+            # Somebody else may have cancelled the call as well: theirs goes on.
+            if watched.ended and task.cancelling() - 1 <= cancels:
+                raise too_late(applied) from None
+            raise
+        finally:
+            self._open.discard(watched)
+            if watched.ended:
+                task.uncancel()
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(LOOK_EVERY_S, self._look, loop) if self._open else None
+        now = loop.time()
+        for watched in self._open:
+            if watched.until <= now and not watched.ended:
+                watched.ended = True
+                watched.task.cancel()
 
 
 def too_late(applied: Applied) -> TooLate:
@@ -51,3 +81,14 @@ def parse_grpc_timeout(text: bytes) -> float | None:
     if unit is None or not digits.isdigit() or len(digits) > MAX_DIGITS:
         return None
     return int(digits) * unit
+
+
+class _Watched:
+    """A call that is being answered. Compared by identity, so that it can be kept in a set."""
+
+    __slots__ = ("ended", "task", "until")
+
+    def __init__(self, task: "asyncio.Task[Any]", until: float) -> None:
+        self.task = task
+        self.until = until
+        self.ended = False

@@ -8,6 +8,7 @@ message is read, whatever else would have refused it; and nothing waits in a que
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
+from itertools import chain
 from typing import Any
 
 from google.protobuf.message import Message
@@ -21,7 +22,7 @@ from talktime_server.failure import (
     TooMuch,
     Unauthenticated,
 )
-from talktime_server.rpc.deadline import MAX_TIMEOUT_S, remaining_s, timed
+from talktime_server.rpc.deadline import MAX_TIMEOUT_S, Deadlines, remaining_s
 from talktime_server.rpc.decoding import decode
 from talktime_server.rpc.limiter import RETRY_AFTER_S, Limiter, Limits
 from talktime_server.rpc.refusals import Refusals
@@ -82,6 +83,7 @@ class Edge:
         self._limiter = Limiter(most, most_per_tenant, limits.kept_percent)
         self._most_streams = limits.streams
         self._open_streams = 0
+        self._deadlines = Deadlines()
         self._draining = asyncio.Event()
 
     @property
@@ -103,7 +105,7 @@ class Edge:
             who = identity.name
             request = _admitted(call, method, identity)
             if method.passes_first and (passing := method.passes_first(request, identity)):
-                response = await timed(passing, MAX_TIMEOUT_S, Applied.UNKNOWN)
+                response = await self._deadlines.within(passing, MAX_TIMEOUT_S, Applied.UNKNOWN)
                 return Reply(_OK, "", response.SerializeToString())
             _check_role(identity, method.roles, method.anonymous)
             tenant = _tenant_of(request, identity) if names_tenant else ""
@@ -166,10 +168,14 @@ class Edge:
     ) -> Message:
         applied = Applied.UNKNOWN if method.writes else Applied.NOT_APPLIED
         if method.lane is Lane.FREE:
-            return await timed(method.answer(request, identity, left_s), left_s, applied)
+            return await self._deadlines.within(
+                method.answer(request, identity, left_s), left_s, applied
+            )
         self._limiter.enter(tenant, method.lane)
         try:
-            return await timed(method.answer(request, identity, left_s), left_s, applied)
+            return await self._deadlines.within(
+                method.answer(request, identity, left_s), left_s, applied
+            )
         finally:
             self._limiter.leave(tenant)
 
@@ -184,7 +190,7 @@ class Edge:
 def _measure(metadata: tuple[tuple[bytes, bytes], ...]) -> None:
     """Our own check: the libraries' starts only once the peer has acknowledged their settings."""
     too_many = len(metadata) > MAX_METADATA_ENTRIES
-    if too_many or sum([len(n) + len(v) for n, v in metadata]) > MAX_METADATA_BYTES:
+    if too_many or sum(map(len, chain.from_iterable(metadata))) > MAX_METADATA_BYTES:
         text = f"metadata is over {MAX_METADATA_BYTES} bytes or {MAX_METADATA_ENTRIES} entries"
         raise TooMuch("METADATA_TOO_LARGE", text)
 

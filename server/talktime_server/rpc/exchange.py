@@ -26,7 +26,7 @@ from talktime.v1.authorization_service_pb2 import (
 )
 
 from talktime_server.failure import Applied, Failure, Invalid, TooMuch, Violation
-from talktime_server.rpc.deadline import MAX_TIMEOUT_S, timed, too_late
+from talktime_server.rpc.deadline import MAX_TIMEOUT_S, Deadlines, too_late
 from talktime_server.rpc.decoding import decode
 from talktime_server.rpc.limiter import Limiter, Limits
 from talktime_server.rpc.order import TenantOrder
@@ -77,6 +77,7 @@ class Exchange:
         self.passes_first = passes_first
         self.limiter = Limiter(most, most_per_tenant, limits.kept_percent)
         self.refusals = refusals or Refusals()
+        self.deadlines = Deadlines()
 
     def stream(self) -> Stream:
         """The row for the edge's table."""
@@ -251,26 +252,28 @@ class _Conversation:
 
     async def _carry_out(self, operations: list[Operation], left: set[int]) -> Failure | None:
         """Runs the handler, takes what it answers out of `left`, and returns what it failed with."""
-        clock = asyncio.timeout(MAX_TIMEOUT_S)
-        answering = self._house.operations(operations, self._visit.identity)
         try:
-            async with clock, aclosing(answering):
-                async for results in answering:
-                    for result in results:
-                        left.remove(result.correlation_id)
-                        self._answered(result)
-                    self._dispatch()
-                    self._stir.set()
+            answering = self._take_results(operations, left)
+            await self._house.deadlines.within(answering, MAX_TIMEOUT_S, Applied.UNKNOWN)
         except Failure as failure:
             return failure
         except Exception as error:  # As in the edge: no bug's text may leave.
-            return too_late(Applied.UNKNOWN) if clock.expired() else self._broken(error)
+            return self._broken(error)
         return None
+
+    async def _take_results(self, operations: list[Operation], left: set[int]) -> None:
+        async with aclosing(self._house.operations(operations, self._visit.identity)) as answering:
+            async for results in answering:
+                for result in results:
+                    left.remove(result.correlation_id)
+                    self._answered(result)
+                self._dispatch()
+                self._stir.set()
 
     async def _pass(self, correlation_id: int, passing: Awaitable[Any]) -> None:
         """Answers an emergency call, which waits for nobody and is not counted."""
         try:
-            answer = await timed(passing, MAX_TIMEOUT_S, Applied.UNKNOWN)
+            answer = await self._house.deadlines.within(passing, MAX_TIMEOUT_S, Applied.UNKNOWN)
             result = OperationResult(correlation_id=correlation_id, authorize=answer)
         except Failure as failure:
             result = failed_operation(correlation_id, failure)

@@ -1,0 +1,11 @@
+"""Fixtures for the tests of the edge."""
+
+from pathlib import Path
+
+import pytest
+from edge_kit import Kit, make_kit
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    return make_kit(tmp_path / "tokens.json")
