@@ -1,0 +1,123 @@
+"""The words of the contract: each value is the name of the proto enum's value without its prefix.
+
+UNRECOGNIZED stands for a word that a newer service sent and this client does not know; it is never sent.
+"""
+
+from enum import StrEnum
+
+UNRECOGNIZED = "UNRECOGNIZED"
+
+
+class CallType(StrEnum):
+    """What a call is, in the vocabulary of the usage report."""
+
+    USER_IN = "USER_IN"
+    USER_OUT = "USER_OUT"
+    USER_OUT_CONF = "USER_OUT_CONF"
+    USER_OUT_TRANSFER = "USER_OUT_TRANSFER"
+    USER_OUT_FORWARDING = "USER_OUT_FORWARDING"
+    CONF_IN = "CONF_IN"
+    CONF_OUT = "CONF_OUT"
+    UCAP_IN = "UCAP_IN"
+    UCAP_OUT = "UCAP_OUT"
+    UNASSIGNED_IN = "UNASSIGNED_IN"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class Outcome(StrEnum):
+    """How a decision came out."""
+
+    AUTHORIZED = "AUTHORIZED"
+    REFUSED = "REFUSED"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class Reason(StrEnum):
+    """Why a call was refused."""
+
+    TENANT_SUSPENDED = "TENANT_SUSPENDED"
+    PAYER_UNKNOWN = "PAYER_UNKNOWN"
+    PAYER_BLOCKED = "PAYER_BLOCKED"
+    POLICY = "POLICY"
+    PREMIUM_BARRED = "PREMIUM_BARRED"
+    NO_LICENSE = "NO_LICENSE"
+    NO_CREDITS_LICENSE = "NO_CREDITS_LICENSE"
+    NO_RATE = "NO_RATE"
+    RATE_CEILING = "RATE_CEILING"
+    CALL_LIMIT = "CALL_LIMIT"
+    SPEND_LIMIT = "SPEND_LIMIT"
+    POOL_EXHAUSTED = "POOL_EXHAUSTED"
+    INSUFFICIENT_CREDITS = "INSUFFICIENT_CREDITS"
+    ALREADY_SETTLED = "ALREADY_SETTLED"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class SourceKind(StrEnum):
+    """What pays a stretch of a call."""
+
+    INCLUDED = "INCLUDED"
+    POOL = "POOL"
+    CREDITS = "CREDITS"
+    POSTPAID = "POSTPAID"
+    EMERGENCY = "EMERGENCY"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class NumberClass(StrEnum):
+    """Who may call a number, and what may pay."""
+
+    ORDINARY = "ORDINARY"
+    TOLL_FREE = "TOLL_FREE"
+    PREMIUM = "PREMIUM"
+    SHARED_COST = "SHARED_COST"
+    EMERGENCY = "EMERGENCY"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class CallState(StrEnum):
+    """Where a call is in its life."""
+
+    OPEN = "OPEN"
+    REFUSED = "REFUSED"
+    SETTLED = "SETTLED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class TenantStatus(StrEnum):
+    """Whether a tenant's calls are served."""
+
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class RunningCalls(StrEnum):
+    """What becomes of calls that run when their tenant is suspended."""
+
+    DRAIN = "DRAIN"
+    CUT = "CUT"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class OrphanCharge(StrEnum):
+    """What an expired hold costs, when nothing was ever heard of its call again."""
+
+    NONE = "NONE"
+    PROVEN = "PROVEN"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class EntryKind(StrEnum):
+    """What a line of the journal moved."""
+
+    FUND = "FUND"
+    HOLD = "HOLD"
+    SETTLE = "SETTLE"
+    RELEASE = "RELEASE"
+    EXPIRE = "EXPIRE"
+    LAPSE = "LAPSE"
+    RECORD = "RECORD"
+    UNMATCHED = "UNMATCHED"
+    UNRECOGNIZED = UNRECOGNIZED
