@@ -1,17 +1,17 @@
 """How an operation fails. A refusal is an answer and never passes through here.
 
-    Failure
-    ├── Invalid              the request breaks a rule; names every field and its rule
-    ├── Unauthenticated      nobody we know asks
-    ├── Forbidden            the asker may not do this
-    ├── NotFound             there is no such tenant, payer, call or deck
-    ├── Mismatch             a known id came again with another body; names the field
-    ├── Conflict             the thing is not in a state that allows this
-    ├── TooMuch              a limit of size or number is passed; try later or ask for less
-    ├── TooLate              the deadline passed before money was touched
-    ├── StoreAway            the store cannot be asked, or did not answer: outcome NOT_APPLIED or UNKNOWN
-    ├── NotServed            this is not built yet
-    └── Broken               a bug; the text stays in the log
+Failure
+├── Invalid              the request breaks a rule; names every field and its rule
+├── Unauthenticated      nobody we know asks
+├── Forbidden            the asker may not do this
+├── NotFound             there is no such tenant, payer, call or deck
+├── Mismatch             a known id came again with another body; names the field
+├── Conflict             the thing is not in a state that allows this
+├── TooMuch              a limit of size or number is passed; try later or ask for less
+├── TooLate              the deadline passed before money was touched
+├── StoreAway            the store cannot be asked, or did not answer: outcome NOT_APPLIED or
+UNKNOWN ├── NotServed            this is not built yet └── Broken               a bug; the text
+stays in the log
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,8 @@ class Violation:
 
 
 class Failure(Exception):
-    """An operation that failed: a status, a reason for programs, a sentence for people, and facts."""
+    """An operation that failed: a status, a reason for programs, a sentence for people, and facts.
+    """
 
     code = Code.INTERNAL
 

@@ -1,6 +1,7 @@
 """The words of the trade, spelled as in the contract, the scripts and the journal.
 
-Each value is the name of the proto enum's value without its prefix, so that one spelling serves all.
+Each value is the name of the proto enum's value without its prefix, so that one spelling serves
+all.
 """
 
 from enum import StrEnum

@@ -139,17 +139,16 @@ class Journal:
                 return
 
 
-def _entry(position: str, fields: list[bytes], tenant_id: bytes) -> Entry | None:
-    if fields[1] != tenant_id:
+def _entry(position: str, fields: dict[bytes, bytes], tenant_id: bytes) -> Entry | None:
+    if fields[b"t"] != tenant_id:
         return None
-    _, _, _, version, _, kind, _, reference, _, settled, _, held, _, seconds, _, at = fields
     return Entry(
         position,
-        int(version),
-        EntryKind(kind.decode()),
-        reference.decode(),
-        int(settled),
-        int(held),
-        int(seconds),
-        int(at),
+        int(fields[b"v"]),
+        EntryKind(fields[b"k"].decode()),
+        fields[b"r"].decode(),
+        int(fields[b"s"]),
+        int(fields[b"h"]),
+        int(fields[b"d"]),
+        int(fields[b"at"]),
     )

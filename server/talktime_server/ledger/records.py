@@ -53,7 +53,22 @@ class Facts:
 
     def pack(self) -> str:
         """As kept."""
-        return SEPARATOR.join(getattr(self, name) for name in self.__slots__)
+        return SEPARATOR.join(
+            (
+                self.call_type,
+                self.payer_id,
+                self.from_number,
+                self.to_number,
+                self.conference_id,
+                self.requested_seconds,
+                self.routing_number,
+                self.number_class,
+                self.country,
+                self.destination,
+                self.prefix,
+                self.deck_version,
+            )
+        )
 
     @classmethod
     def unpack(cls, text: str) -> Self:

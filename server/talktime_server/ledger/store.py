@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+import hiredis
 from redis import exceptions as redis_errors
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -198,7 +199,7 @@ class Store:
         reused.
         """
         try:
-            await connection.send_command(*ask)
+            await connection.send_packed_command([hiredis.pack_command(ask)])
             return await connection.read_response()
         except ResponseError:
             raise
