@@ -190,7 +190,7 @@ class Store:
         try:
             return list(await self._exchange(connection, ask))
         except NoScriptError:
-            await self._exchange(connection, ("SCRIPT LOAD", script.text))
+            await self._exchange(connection, ("SCRIPT", "LOAD", script.text))
             return list(await self._exchange(connection, ask))
 
     @staticmethod
