@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from edge_kit import Kit, make_kit
+from rpc.edge_kit import Kit, make_kit
 
 
 @pytest.fixture

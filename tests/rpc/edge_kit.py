@@ -1,10 +1,12 @@
 """An edge with handlers of its own: the tests of this folder look at the edge alone, without store or engine."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from google.protobuf.message import Message
 from talktime.v1.account_service_pb2 import PutRateDeckRequest, PutRateDeckResponse
 from talktime.v1.authorization_service_pb2 import (
     AuthorizeRequest,
@@ -36,9 +38,9 @@ PREFIX = "type.googleapis.com/google.rpc."
 _CALL_TYPES = known_numbers(CallType)
 
 
-def good_request(**changes: object) -> AuthorizeRequest:
+def good_request(**changes: Any) -> AuthorizeRequest:
     """A request that no check refuses, with changes."""
-    fields = {
+    fields: dict[str, Any] = {
         "tenant_id": "acme",
         "call_id": "site1-0001",
         "payer_id": "ann@example.com",
@@ -64,9 +66,9 @@ def check_authorize(request: AuthorizeRequest, identity: Identity) -> None:
 class Book:
     """What the handlers saw; `before` lets a test make the next ones slow or fail."""
 
-    seen: list[object] = field(default_factory=list)
+    seen: list[Any] = field(default_factory=list)
     remaining_s: list[float] = field(default_factory=list)
-    before: Callable[[], object] | None = None
+    before: Callable[[], Awaitable[None]] | None = None
 
     async def authorize(
         self, request: AuthorizeRequest, identity: Identity, remaining_s: float
@@ -97,7 +99,7 @@ class Book:
         await self._note(request, remaining_s)
         return PutRateDeckResponse()
 
-    def emergency(self, request: AuthorizeRequest, identity: Identity) -> object:
+    def emergency(self, request: AuthorizeRequest, identity: Identity) -> Awaitable[Message] | None:
         return self._pass() if request.to_number == "112" else None
 
     async def _pass(self) -> AuthorizeResponse:
@@ -116,7 +118,7 @@ def methods(book: Book) -> list[Method]:
     routers = frozenset({Role.ROUTER, Role.OPERATOR})
     emergency = book.emergency
 
-    def row(path: str, kind: type, answer: Answer, **more: object) -> Method:
+    def row(path: str, kind: type[Message], answer: Answer, **more: Any) -> Method:
         return Method(path, kind, routers, answer, **more)
 
     return [
@@ -173,13 +175,16 @@ def make_kit(path: Path) -> Kit:
     """A kit whose tokens are in the file at `path`."""
     now = datetime.now(UTC)
     hour = timedelta(hours=1)
-    acme = {"tenants": ["acme"]}
+
+    def make(role: Role, name: str, tenant: str = "acme", **more: datetime) -> str:
+        return token_file.create(path, role=role, tenants=[tenant], name=name, **more)
+
     tokens = {
-        "router": token_file.create(path, role=Role.ROUTER, name="r1", **acme),
-        "auditor": token_file.create(path, role=Role.AUDITOR, name="a1", **acme),
-        "operator": token_file.create(path, role=Role.OPERATOR, tenants=["*"], name="o1"),
-        "expired": token_file.create(path, role=Role.ROUTER, name="x", expires=now - hour, **acme),
-        "early": token_file.create(path, role=Role.ROUTER, name="y", not_before=now + hour, **acme),
+        "router": make(Role.ROUTER, "r1"),
+        "auditor": make(Role.AUDITOR, "a1"),
+        "operator": make(Role.OPERATOR, "o1", "*"),
+        "expired": make(Role.ROUTER, "x", expires=now - hour),
+        "early": make(Role.ROUTER, "y", not_before=now + hour),
     }
     return Kit(path, Book(), tokens, Health())
 

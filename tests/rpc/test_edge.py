@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 import structlog
-from edge_kit import (
+from google.rpc import (  # type: ignore[import-untyped]  # ships no types
+    code_pb2,
+    error_details_pb2,
+    status_pb2,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rpc.edge_kit import (
     AUTHORIZE,
     GET_CALL,
     PUT_RATE_DECK,
@@ -19,9 +26,6 @@ from edge_kit import (
     good_request,
     make_kit,
 )
-from google.rpc import code_pb2, error_details_pb2, status_pb2
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from talktime.v1.account_service_pb2 import PutRateDeckRequest, RateRow
 from talktime.v1.authorization_service_pb2 import AuthorizeResponse, GetCallRequest, SettleRequest
 from talktime_server.failure import Applied, Code, NotFound, StoreAway
@@ -180,7 +184,6 @@ LEAKS = ("Traceback", "Error(", "Exception", "DecodeError", "protobuf", "upb", "
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-@pytest.mark.asyncio
 async def test_bad_input_is_answered_as_the_matrix_says(kit: Kit, row: Row) -> None:
     with structlog.testing.capture_logs() as lines:
         reply = await kit.edge().unary(row.call(kit))
@@ -195,7 +198,6 @@ async def test_bad_input_is_answered_as_the_matrix_says(kit: Kit, row: Row) -> N
     assert not any(token in str(lines) for token in kit.tokens.values())
 
 
-@pytest.mark.asyncio
 async def test_an_empty_message_hears_of_every_missing_field(kit: Kit) -> None:
     reply = await kit.edge().unary(kit.call(b""))
     _, bad_request, _ = details(reply)
@@ -203,7 +205,6 @@ async def test_an_empty_message_hears_of_every_missing_field(kit: Kit) -> None:
     assert named == {"call_id", "payer_id", "call_type", "to_number"}
 
 
-@pytest.mark.asyncio
 async def test_every_wrong_credential_gets_the_same_bytes(kit: Kit) -> None:
     edge = kit.edge()
     rows = [row for row in ROWS if row.id.startswith(("B57", "B63"))]
@@ -211,7 +212,6 @@ async def test_every_wrong_credential_gets_the_same_bytes(kit: Kit) -> None:
     assert len(replies) == 1
 
 
-@pytest.mark.asyncio
 async def test_a_repeated_scalar_is_its_last_value_and_unknown_fields_are_let_be(kit: Kit) -> None:
     """Rows B7 and B8."""
     again = good_request(call_id="site1-0002").SerializeToString()
@@ -231,7 +231,6 @@ async def test_a_repeated_scalar_is_its_last_value_and_unknown_fields_are_let_be
         (PUT_RATE_DECK, "operator", None, 2.0),
     ],
 )
-@pytest.mark.asyncio
 async def test_a_deadline_is_defaulted_and_clamped(
     kit: Kit, path: str, token: str, asked: float | None, given: float
 ) -> None:
@@ -250,7 +249,6 @@ async def _forever() -> None:
 @pytest.mark.parametrize(
     ("path", "outcome"), [(AUTHORIZE, Applied.UNKNOWN), (GET_CALL, Applied.NOT_APPLIED)]
 )
-@pytest.mark.asyncio
 async def test_a_deadline_that_passes_in_the_handler_says_whether_anything_may_have_happened(
     kit: Kit, path: str, outcome: Applied
 ) -> None:
@@ -270,7 +268,6 @@ async def test_a_deadline_that_passes_in_the_handler_says_whether_anything_may_h
     assert task.cancelling() == 0
 
 
-@pytest.mark.asyncio
 async def test_a_cancelled_call_stays_cancelled_and_gives_its_slot_back(kit: Kit) -> None:
     kit.book.before = _forever
     edge = kit.edge()
@@ -283,7 +280,6 @@ async def test_a_cancelled_call_stays_cancelled_and_gives_its_slot_back(kit: Kit
     assert edge.in_flight == 0
 
 
-@pytest.mark.asyncio
 async def test_a_bug_is_told_by_an_opaque_id_and_the_log_holds_its_text_scrubbed(kit: Kit) -> None:
     async def broken() -> None:
         raise ValueError(f"secret-123 of +447911123456 {kit.tokens['router']}")
@@ -302,7 +298,6 @@ async def test_a_bug_is_told_by_an_opaque_id_and_the_log_holds_its_text_scrubbed
     assert kit.tokens["router"] not in str(line)
 
 
-@pytest.mark.asyncio
 async def test_a_handlers_own_timeout_is_a_bug_and_not_the_callers_deadline(kit: Kit) -> None:
     async def late() -> None:
         raise TimeoutError
@@ -312,7 +307,6 @@ async def test_a_handlers_own_timeout_is_a_bug_and_not_the_callers_deadline(kit:
     assert reply.code == Code.INTERNAL
 
 
-@pytest.mark.asyncio
 async def test_a_failure_keeps_its_words_and_other_peoples_tools_read_them(kit: Kit) -> None:
     async def away() -> None:
         raise StoreAway(
@@ -332,7 +326,6 @@ async def test_a_failure_keeps_its_words_and_other_peoples_tools_read_them(kit: 
 
 @pytest.mark.parametrize("token", ["router", "auditor"])
 @pytest.mark.parametrize("tenant", ["acme", "another", ""])
-@pytest.mark.asyncio
 async def test_an_emergency_call_passes_role_tenant_deadline_and_limit(
     kit: Kit, token: str, tenant: str
 ) -> None:
@@ -350,7 +343,6 @@ async def test_an_emergency_call_passes_role_tenant_deadline_and_limit(
     assert nobody.code == Code.UNAUTHENTICATED
 
 
-@pytest.mark.asyncio
 async def test_another_tenant_is_refused_and_a_missing_one_is_the_tokens_only_one(
     kit: Kit,
 ) -> None:
@@ -361,11 +353,10 @@ async def test_another_tenant_is_refused_and_a_missing_one_is_the_tokens_only_on
     nameless = good_request(tenant_id="").SerializeToString()
     assert (await edge.unary(kit.call(nameless))).code == Code.OK
     reply = await edge.unary(kit.call(nameless, token="operator"))
-    info, bad_request, _ = details(reply)
+    info, _, _ = details(reply)
     assert (info.reason, info.metadata["field"]) == ("MISSING_FIELD", "tenant_id")
 
 
-@pytest.mark.asyncio
 async def test_overload_is_refused_at_once_and_settles_are_refused_last(kit: Kit) -> None:
     edge = kit.edge(Limits(in_flight=5, in_flight_per_tenant=5))
     kit.book.before = _forever
@@ -387,7 +378,6 @@ async def test_overload_is_refused_at_once_and_settles_are_refused_last(kit: Kit
         assert retry.retry_delay.ToMilliseconds() > 0
 
 
-@pytest.mark.asyncio
 async def test_a_flood_of_refusals_is_not_a_flood_of_lines(kit: Kit) -> None:
     edge = kit.edge()
     with structlog.testing.capture_logs() as lines:
@@ -396,7 +386,6 @@ async def test_a_flood_of_refusals_is_not_a_flood_of_lines(kit: Kit) -> None:
     assert 1 <= len(lines) <= 25
 
 
-@pytest.mark.asyncio
 async def test_a_good_call_and_a_known_failure_log_no_line_and_one(kit: Kit) -> None:
     async def unknown() -> None:
         raise NotFound("UNKNOWN_TENANT", "there is no such tenant")

@@ -7,14 +7,14 @@ texts are sent and logged.
 
 import re
 import unicodedata
-from collections.abc import Container, Sized
+from collections.abc import Container, Iterable, Sized
 from decimal import Decimal
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from talktime_server.decision.numbering import is_e164
 from talktime_server.failure import Invalid, Violation
 from talktime_server.rpc.shapes import Identity
 from talktime_server.rpc.wire import first_fault
@@ -30,7 +30,6 @@ MICRO_DIGITS = 6
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@=+~-]{0,63}")
 _ID_CHARS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@=+~-]*")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@=+~-]{1,63}")
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
@@ -49,7 +48,14 @@ def decode(kind: type[M], body: bytes) -> M:
     raise Invalid(fault.rule, fault.text)
 
 
-def known_numbers(enum: EnumTypeWrapper) -> frozenset[int]:
+class Enum(Protocol):
+    """A generated enum."""
+
+    def values(self) -> Iterable[int]:
+        """Its numbers."""
+
+
+def known_numbers(enum: Enum) -> frozenset[int]:
     """The numbers of an enum that a request may carry: all but 0, which means "not given"."""
     return frozenset(enum.values()) - {0}
 
@@ -94,7 +100,7 @@ class Checks:
 
     def number(self, field: str, value: str, *, required: bool = True) -> None:
         """A number in E.164. Emergency numbers, which are as dialled, are looked for before."""
-        if not _E164.fullmatch(value) and (value or required):
+        if not is_e164(value) and (value or required):
             self._blame_number(field, value)
 
     def text(self, field: str, value: str, most: int, *, required: bool = False) -> None:
