@@ -218,12 +218,10 @@ class _Sheet:
         first_line = self._first_line.setdefault(cells.prefix, line)
         if first_line != line:
             broken.append(Violation("prefix", "DUPLICATE_PREFIX", f"is on line {first_line} too"))
-        if cells.currency == self._currency:
-            return broken
         if not _CURRENCY.fullmatch(cells.currency):
             text = f"must be three capital letters, not {_quoted(cells.currency)}"
             broken.append(Violation("currency", "BAD_CURRENCY", text))
-        elif self._currency:
+        elif self._currency not in ("", cells.currency):
             text = f"must be {self._currency} as above: a deck has one currency"
             broken.append(Violation("currency", "MIXED_CURRENCY", text))
         else:

@@ -13,6 +13,7 @@ from pathlib import Path
 import phonenumbers
 
 from talktime_server.decision.facts.deck_rows import deck_rows
+from talktime_server.decision.facts.digit_patterns import matches
 from talktime_server.decision.facts.number_ranges import (
     KINDS,
     CallingCode,
@@ -57,8 +58,7 @@ def emergency_numbers() -> list[tuple[str, ...]]:
     rows = (
         (country, number)
         for country in sorted(phonenumbers.SUPPORTED_SHORT_REGIONS)
-        for number in _short_numbers()
-        if phonenumbers.is_emergency_number(number, country)
+        for number in _emergency_numbers(country)
     )
     return [("country", "number"), *rows]
 
@@ -95,13 +95,13 @@ def _library_ranges() -> Iterator[Range]:
         yield from plan.ranges()
 
 
-def _short_numbers() -> list[str]:
-    """In ascending order of length, then of digits; four digits only where they begin with 1, as
-    all such numbers do.
-    """
-    two = [f"{number:02d}" for number in range(100)]
-    three = [f"{number:03d}" for number in range(1000)]
-    return [*two, *three, *(f"1{number}" for number in three)]
+def _emergency_numbers(country: str) -> list[str]:
+    metadata = phonenumbers.PhoneMetadata.short_metadata_for_region(country)
+    kept = metadata.emergency if metadata else None
+    if kept is None or not kept.national_number_pattern:
+        return []
+    numbers = matches(kept.national_number_pattern, max(kept.possible_length))
+    return [number for number in numbers if len(number) in kept.possible_length]
 
 
 def main() -> None:

@@ -115,6 +115,19 @@ class Machine:
             self._follow[position] |= later
 
 
+def matches(pattern: str, longest: int) -> list[str]:
+    """Every string of digits that a pattern matches, up to a length, the shortest first."""
+    machine = Machine()
+    ends = machine.accept(pattern)
+    found: list[str] = []
+    reached = [("", START)]
+    for _ in range(longest):
+        longer = ((text + d, machine.read(state, d)) for text, state in reached for d in DIGITS)
+        reached = [(text, state) for text, state in longer if state]
+        found += [text for text, state in reached if state & ends]
+    return found
+
+
 def parse(pattern: str) -> Choice:
     """Reads the part of the regular expression language that numbering plans are written in."""
     tokens = _TOKEN.findall(pattern)
