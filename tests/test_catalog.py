@@ -4,7 +4,6 @@ from importlib import resources
 
 import phonenumbers
 import pytest
-
 from talktime_server.decision import catalog
 from talktime_server.decision.catalog import LicenseKind
 from talktime_server.decision.facts import derive
@@ -56,7 +55,7 @@ def test_every_country_with_numbers_has_a_name() -> None:
 
 def test_every_country_has_an_emergency_number() -> None:
     plan = catalog.number_plan()
-    short = [f"{n:0{length}d}" for length in (2, 3, 5) for n in range(10**length)]
+    short = [f"{n:0{length}d}" for length in range(2, 6) for n in range(10**length)]
     for country in catalog.countries():
         assert any(plan.is_emergency(number, country) for number in short), country
 

@@ -1,7 +1,6 @@
 """Who may call where, and what pays: the table, read row by row."""
 
 import pytest
-
 from talktime_server.decision import catalog
 from talktime_server.decision.catalog import LicenseKind
 from talktime_server.decision.entitlement import RULES, entitle
@@ -22,6 +21,9 @@ SHARED_COST = "+448451234567"
 EVERY_LICENSE = tuple(catalog.licenses())
 PLANS = sorted(catalog.skus(LicenseKind.CALLING_PLAN, LicenseKind.PAY_AS_YOU_GO))
 INCLUDED, CREDITS = SourceKind.INCLUDED, SourceKind.CREDITS
+
+INTERNATIONAL = "payer alice is licensed in US, so the call is international"
+CONFERENCING = "MCOMEETADV would do"
 
 
 def alice(*licenses: str) -> Payer:
@@ -123,8 +125,7 @@ def test_the_steps_tell_an_admin_why_a_call_is_paid_by_credits() -> None:
         (
             "destination",
             True,
-            "+442071838750 is an ordinary number of GB; payer alice is licensed in US, "
-            "so the call is international",
+            "+442071838750 is an ordinary number of GB; " + INTERNATIONAL,
         ),
         ("licence", True, "payer alice has a calling plan"),
         ("credits licence", True, "payer alice has the credits licence"),
@@ -167,10 +168,8 @@ def test_the_steps_end_with_the_one_that_refused() -> None:
         (
             CallType.CONF_OUT,
             UNKNOWN,
-            "+999123456789 is an ordinary number of a country we do not know; "
-            "payer alice is licensed in US, so the call is international",
-            "payer alice organizes the conference and has no audio conferencing; "
-            "MCOMEETADV would do",
+            "+999123456789 is an ordinary number of a country we do not know; " + INTERNATIONAL,
+            "payer alice organizes the conference and has no audio conferencing; " + CONFERENCING,
         ),
     ],
 )

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
-
 from talktime_server.decision.catalog import number_plan
 from talktime_server.decision.facts.derive import PHONENUMBERS_VERSION, SHARED_COST_IN_GB
 from talktime_server.decision.facts.digit_patterns import START, Machine

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from talktime_server.decision.rating import (
     COLUMNS,
     MAX_MICROS,

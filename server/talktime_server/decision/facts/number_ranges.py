@@ -193,9 +193,10 @@ class CallingCode:
 
 
 def _metadata(code: int, country: str) -> PhoneMetadata:
-    if country == NO_COUNTRY:
-        found = PhoneMetadata.metadata_for_nongeo_region(code)
-    else:
-        found = PhoneMetadata.metadata_for_region(country)
+    found = (
+        PhoneMetadata.metadata_for_nongeo_region(code)
+        if country == NO_COUNTRY
+        else PhoneMetadata.metadata_for_region(country)
+    )
     assert found is not None, f"no metadata for {country}"
     return found
