@@ -1,0 +1,75 @@
+"""How the text of a setting is read: one function per kind, and the sentence that says what is allowed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a text that is not empty is read, and the words that say what is allowed."""
+
+    read: Callable[[str], Any]
+    allowed: str
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number within bounds, both included."""
+
+    def read(text: str) -> int:
+        # int() alone takes "1_000", " 7 " and digits of other scripts.
+        if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
+            raise ValueError(text)
+        return int(text)
+
+    return Kind(read, f"a whole number from {low} to {high}")
+
+
+def choice(words: type[StrEnum]) -> Kind:
+    """One word of an enumeration."""
+    return Kind(words, ", ".join(words))
+
+
+def _yes_no(text: str) -> bool:
+    word = text.lower()
+    if word not in _YES | _NO:
+        raise ValueError(text)
+    return word in _YES
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError(text)
+    return Path(text).expanduser().absolute()
+
+
+def _file(text: str) -> Path:
+    found = _path(text)
+    if not found.is_file():
+        raise ValueError(text)
+    return found
+
+
+def _dotted(text: str) -> str:
+    module, colon, name = text.partition(":")
+    if not (colon and name.isidentifier() and all(map(str.isidentifier, module.split(".")))):
+        raise ValueError(text)
+    return text
+
+
+YES_NO = Kind(_yes_no, "yes or no")
+TEXT = Kind(_printable, "a printable text")
+PATH = Kind(_path, "a path")
+FILE = Kind(_file, "a file that exists")
+DOTTED = Kind(_dotted, "module:name")
