@@ -1,0 +1,58 @@
+"""One serving process from inside, whichever engine it is: opens what it serves, and speaks with the supervisor."""
+
+import importlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self, cast
+
+import structlog
+
+from talktime_server.config import Settings
+from talktime_server.control import INDEX_VARIABLE, SOCKET_VARIABLE, Line
+from talktime_server.rpc.edge import Edge
+
+_log = structlog.get_logger("talktime.serving")
+
+
+class App(Protocol):
+    """What the composition root gives."""
+
+    @property
+    def edge(self) -> Edge:
+        """Answers the calls."""
+
+    async def drain(self) -> None:
+        """Health says that we stop, and open streams are asked to end."""
+
+    async def close(self) -> None:
+        """Lets go of everything; no call is open any more."""
+
+
+Opener = Callable[[Settings], Awaitable[App]]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The settings of this process, its app, and its line to the supervisor."""
+
+    settings: Settings
+    app: App
+    line: Line
+
+    @classmethod
+    async def open(cls, environ: Mapping[str, str]) -> Self:
+        """Opens the app that the settings name; a failure is told to the supervisor and raised."""
+        line = await Line.connect(environ.get(SOCKET_VARIABLE, ""), environ.get(INDEX_VARIABLE, ""))
+        try:
+            settings = Settings.read(environ)
+            return cls(settings, await _opener(settings.app)(settings), line)
+        except Exception as error:
+            _log.exception("cannot_start")
+            await line.failed(f"{type(error).__name__}: {error}")
+            raise
+
+
+def _opener(dotted: str) -> Opener:
+    # By name and late, because the composition root imports the engines' rooms and not the other way round.
+    module, _, name = dotted.partition(":")
+    return cast("Opener", getattr(importlib.import_module(module), name))
