@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 from talktime_server.decision.catalog import number_plan
@@ -291,6 +291,7 @@ def _patterns() -> list[str]:
     return [kind.national_number_pattern for kind in found if kind and kind.national_number_pattern]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_the_machine_reads_a_pattern_as_the_regular_expression_does(data: st.DataObject) -> None:
     pattern = data.draw(st.sampled_from(_patterns()))

@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from talktime_server.decision.rating import (
     COLUMNS,
@@ -82,6 +82,7 @@ def test_the_price_is_the_fee_and_the_billed_seconds_rounded_up_once(
     assert priced.price_micros(duration) == price
 
 
+@settings(deadline=None)
 @given(rates, durations)
 def test_the_price_equals_its_reading_in_fractions(priced: Rate, duration: int) -> None:
     assert priced.price_micros(duration) == _price_in_fractions(priced, duration)
@@ -98,11 +99,13 @@ def _price_in_fractions(priced: Rate, duration: int) -> int:
     )
 
 
+@settings(deadline=None)
 @given(rates, durations, durations)
 def test_talking_longer_never_costs_less(priced: Rate, one: int, other: int) -> None:
     assert priced.price_micros(min(one, other)) <= priced.price_micros(max(one, other))
 
 
+@settings(deadline=None)
 @given(rates, st.lists(st.integers(1, 600), min_size=1, max_size=100))
 def test_many_extends_cost_what_one_long_grant_costs(priced: Rate, extends: list[int]) -> None:
     """Each extend holds what its new total costs beyond the old one."""
@@ -211,6 +214,7 @@ def test_a_good_file_reads_exactly() -> None:
     )
 
 
+@settings(deadline=None)
 @given(micros)
 def test_a_decimal_is_read_exactly(amount: int) -> None:
     text = f"{amount // 10**6}.{amount % 10**6:06d}"
@@ -380,6 +384,7 @@ def test_a_file_that_is_no_csv_at_all_is_refused() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=80), max_size=8))
 def test_no_text_breaks_the_reader(lines: list[str]) -> None:
     file = read_csv([HEADER + "\n", *(line + "\n" for line in lines)])
