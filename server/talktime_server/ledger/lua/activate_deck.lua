@@ -16,7 +16,7 @@ local function activate_deck(deck, active, deck_version, count, revision)
     return { "changed" }
   end
   local time = redis.call("TIME")
-  local now = text(tonumber(time[1]) * 1000)
+  local now = tonumber(time[1]) * 1000
 
   -- After this point it must succeed.
   redis.call("HSET", deck, "sealed", "1", "at", now)

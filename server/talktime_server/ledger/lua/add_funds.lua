@@ -28,11 +28,11 @@ local function add_funds(tenant_key, funding, journal, funding_id, tenant_id, am
 
   -- After this point it must succeed.
   local expiry = tenant.now + life_days * 86400000
-  redis.call("HSET", tenant.key, "loaded", text(loaded), "lot", text(math.max(expiry, tenant.lot)))
+  redis.call("HSET", tenant.key, "loaded", loaded, "lot", math.max(expiry, tenant.lot))
   enter(tenant, journal, tenant_id, "FUND", funding_id, micros, 0, 0)
-  redis.call("HSET", funding, "amount", amount, "days", days, "settled", text(tenant.settled), "held", text(tenant.held),
-    "expiry", text(expiry))
-  return { "new", text(tenant.settled), text(tenant.held), text(expiry) }
+  redis.call("HSET", funding, "amount", amount, "days", days, "settled", tenant.settled, "held", tenant.held,
+    "expiry", expiry)
+  return { "new", tenant.settled, tenant.held, expiry }
 end
 
 return each(3, 4, add_funds)

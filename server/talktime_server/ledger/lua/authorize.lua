@@ -68,8 +68,8 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   enter(tenant, journal, tenant_id, source == "CREDITS" and "HOLD" or "RECORD", call_id, 0, cost, granted)
   call.first[5], call.first[6] = tenant.settled, tenant.held
   write_call(call_key, call, 0)
-  redis.call("ZADD", open, text(call.lease), call_id)
-  redis.call("ZADD", due, "LT", text(call.lease), tenant_id)
+  redis.call("ZADD", open, call.lease, call_id)
+  redis.call("ZADD", due, "LT", call.lease, tenant_id)
   use.open, use.held = use.open + 1, use.held + cost
   write_payer_use(busy, payer_id, use)
   return view("new", call)

@@ -23,8 +23,8 @@ local function balance(tenant_key, open, journal, tenant_id)
   for i = 1, 6 do
     sums[i] = sums[i] or "0"
   end
-  return { "new", text(tenant.settled), text(tenant.held), sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], text(tenant.version),
-    text(tenant.lot), text(redis.call("ZCARD", open)) }
+  return { "new", tenant.settled, tenant.held, sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], tenant.version,
+    tenant.lot, redis.call("ZCARD", open) }
 end
 
 return each(3, 1, balance)

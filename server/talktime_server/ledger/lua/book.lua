@@ -1,17 +1,13 @@
 -- What every script of the ledger shares: exact numbers, the clock, prices, the purse, the record of a call, the journal.
 -- The script registry puts this text in front of each script; it does nothing by itself.
 --
--- Numbers in Lua are doubles: whole micros are exact below 2^53, and text is made of them by `text` alone, because `..` and
--- tostring lose digits from 10^14 on.
+-- Numbers in Lua are doubles: whole micros are exact below 2^53. They go to the store and back to the caller as numbers, which the
+-- server writes out with all their digits up to 10^17; `..` and tostring lose digits from 10^14 on.
 
 local MOST = 9000000000000000 -- no balance passes 9 * 10^15, so sums of two stay exact
 local MOST_AT_ONCE = 1000000000000 -- no operation moves more than 10^12
 local MOST_SECONDS = 86400 -- no call is longer than a day
 local MOST_DUE = 100 -- expired holds named at a time, so that no call to the store is long
-
-local function text(number)
-  return string.format("%.0f", number + 0) -- adding turns -0 into 0
-end
 
 -- Reads a whole number from an argument. Raises before anything was written when it is not one.
 local function whole(argument, least, most)
@@ -46,17 +42,17 @@ local function enter(tenant, journal, tenant_id, kind, reference, settled_delta,
   tenant.version = tenant.version + 1
   tenant.settled = tenant.settled + settled_delta
   tenant.held = tenant.held + held_delta
-  redis.call("HSET", tenant.key, "hw", text(tenant.now), "v", text(tenant.version), "settled", text(tenant.settled),
-    "held", text(tenant.held), "spent", text(tenant.spent))
-  redis.call("XADD", journal, "*", "t", tenant_id, "v", text(tenant.version), "k", kind, "r", reference,
-    "s", text(settled_delta), "h", text(held_delta), "d", text(seconds), "at", text(tenant.now))
+  redis.call("HSET", tenant.key, "hw", tenant.now, "v", tenant.version, "settled", tenant.settled, "held", tenant.held,
+    "spent", tenant.spent)
+  redis.call("XADD", journal, "*", "t", tenant_id, "v", tenant.version, "k", kind, "r", reference,
+    "s", settled_delta, "h", held_delta, "d", seconds, "at", tenant.now)
 end
 
 -- Moves what nobody holds to `expired` once the credits' time is over; held money finishes its call (semantics 41).
 local function lapse(tenant, journal, tenant_id)
   local free = tenant.settled - tenant.held
   if tenant.lot > 0 and tenant.now >= tenant.lot and free > 0 then
-    redis.call("HINCRBY", tenant.key, "expired", text(free))
+    redis.call("HINCRBY", tenant.key, "expired", free)
     enter(tenant, journal, tenant_id, "LAPSE", "", -free, 0, 0)
   end
 end
@@ -104,7 +100,7 @@ end
 
 local function write_payer_use(busy, payer_id, use)
   if use.open > 0 then
-    redis.call("HSET", busy, payer_id, text(use.open) .. " " .. text(use.held))
+    redis.call("HSET", busy, payer_id, string.format("%.0f %.0f", use.open, use.held))
   else
     redis.call("HDEL", busy, payer_id)
   end
@@ -135,7 +131,7 @@ end
 
 -- Calls of a tenant whose lease is over: their money is free as soon as somebody asks for it (semantics 27, 90).
 local function due_calls(open, now)
-  return redis.call("ZRANGEBYSCORE", open, "-inf", text(now), "LIMIT", 0, MOST_DUE)
+  return redis.call("ZRANGEBYSCORE", open, "-inf", now, "LIMIT", 0, MOST_DUE)
 end
 
 local function read_call(key)
@@ -145,7 +141,7 @@ end
 
 local function write_call(key, call, ttl_seconds)
   if ttl_seconds > 0 then
-    redis.call("SET", key, cmsgpack.pack(call), "EX", text(ttl_seconds))
+    redis.call("SET", key, cmsgpack.pack(call), "EX", ttl_seconds)
   else
     redis.call("SET", key, cmsgpack.pack(call))
   end
@@ -161,20 +157,12 @@ local function close(call_id, call, open, busy)
   call.held = 0
 end
 
-local function texts(numbers)
-  local row = {}
-  for i, number in ipairs(numbers or {}) do
-    row[i] = text(number)
-  end
-  return row
-end
-
 -- Shows a call to the caller: always the same places, empty where there is nothing.
 local function view(word, call)
   return {
-    word, call.state, call.facts, call.source, call.why or "", text(call.held), text(call.granted), text(call.lease),
-    texts({ call.terms.rate, call.terms.fee, call.terms.initial, call.terms.increment }),
-    texts(call.first), texts(call.last), texts(call.done), call.last_why or "",
+    word, call.state, call.facts, call.source, call.why or "", call.held, call.granted, call.lease,
+    { call.terms.rate, call.terms.fee, call.terms.initial, call.terms.increment },
+    call.first or {}, call.last or {}, call.done or {}, call.last_why or "",
   }
 end
 

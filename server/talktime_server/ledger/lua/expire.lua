@@ -36,7 +36,7 @@ local function expire(tenant_key, call_key, open, due, busy, journal, call_id, t
 
   -- After this point it must succeed.
   tenant.spent = tenant.spent + charge
-  enter(tenant, journal, tenant_id, "EXPIRE", call_id, -charge, -held, charge > 0 and proven or 0)
+  enter(tenant, journal, tenant_id, "EXPIRE", call_id, 0 - charge, 0 - held, charge > 0 and proven or 0)
   close(call_id, call, open, busy)
   call.state = "EXPIRED"
   redis.call("HINCRBY", tenant.key, "abandoned", 1)

@@ -69,8 +69,8 @@ local function extend(tenant_key, call_key, open, due, busy, journal, call_id, t
     tenant.held, tenant.now, expired and 1 or 0, call.held }
   call.last_why = nil
   write_call(call_key, call, 0)
-  redis.call("ZADD", open, text(call.lease), call_id)
-  redis.call("ZADD", due, "LT", text(call.lease), tenant_id)
+  redis.call("ZADD", open, call.lease, call_id)
+  redis.call("ZADD", due, "LT", call.lease, tenant_id)
   write_payer_use(busy, call.payer, use)
   return view("new", call)
 end

@@ -18,10 +18,10 @@ local function put_deck(deck, decks, deck_version, currency, part, count, rows)
   local total = tonumber(stored[3] or "0") - tonumber(stored[4] or "0") + whole(count, 1, 1e6)
 
   -- After this point it must succeed.
-  redis.call("HSET", deck, "currency", currency, "rows", text(total), "n:" .. part, count, "p:" .. part, rows)
+  redis.call("HSET", deck, "currency", currency, "rows", total, "n:" .. part, count, "p:" .. part, rows)
   redis.call("HINCRBY", deck, "revision", 1)
   redis.call("ZADD", decks, 0, deck_version)
-  return { "new", text(total) }
+  return { "new", total }
 end
 
 return each(2, 5, put_deck)

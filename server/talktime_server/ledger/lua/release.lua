@@ -21,7 +21,7 @@ local function release(tenant_key, call_key, open, busy, journal, call_id, tenan
   local held = call.held
 
   -- After this point it must succeed.
-  enter(tenant, journal, tenant_id, "RELEASE", call_id, 0, -held, 0)
+  enter(tenant, journal, tenant_id, "RELEASE", call_id, 0, 0 - held, 0)
   close(call_id, call, open, busy)
   call.state = "RELEASED"
   lapse(tenant, journal, tenant_id)

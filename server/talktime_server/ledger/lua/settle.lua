@@ -12,7 +12,7 @@
 
 -- A settle that nobody can place is kept once, so that an operator finds it.
 local function keep_unmatched(tenant, unmatched, journal, call_id, tenant_id, duration, ttl)
-  if redis.call("SET", unmatched, text(duration), "NX", "EX", text(ttl)) then
+  if redis.call("SET", unmatched, duration, "NX", "EX", ttl) then
     enter(tenant, journal, tenant_id, "UNMATCHED", call_id, 0, 0, duration)
   end
   return { "unmatched" }
@@ -61,13 +61,13 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, call
   local late = not unreserved and (call.state == "EXPIRED" or tenant.now > call.lease)
   local overrun = not unreserved and duration > call.granted
   tenant.spent = tenant.spent + charge
-  enter(tenant, journal, tenant_id, "SETTLE", call_id, -charge, -own, duration)
+  enter(tenant, journal, tenant_id, "SETTLE", call_id, 0 - charge, 0 - own, duration)
   if call.state == "OPEN" then
     close(call_id, call, open, busy)
   end
   call.state = "SETTLED"
   if uncollected > 0 then
-    redis.call("HINCRBY", tenant.key, "uncollected", text(uncollected))
+    redis.call("HINCRBY", tenant.key, "uncollected", uncollected)
   end
   lapse(tenant, journal, tenant_id)
   call.done = { duration, billed, paid + charge, uncollected, late and 1 or 0, overrun and 1 or 0, unreserved and 1 or 0, tenant.settled,
