@@ -4,12 +4,14 @@ import csv
 import random
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain, count
 from math import ceil
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from talktime_server.decision import rating
 from talktime_server.decision.rating import (
     COLUMNS,
     MAX_MICROS,
@@ -362,6 +364,15 @@ def test_an_empty_file_is_refused(lines: list[str]) -> None:
 
 def test_a_file_without_rows_is_refused() -> None:
     assert blame(read()) == [(1, "", "NO_ROWS")]
+
+
+def test_a_file_without_end_is_read_no_further_than_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rating, "MAX_FILE_ROWS", 2)
+    endless = (f"{prefix},UK,x,0,60,60,USD\n" for prefix in count(1))
+    file = read_csv(chain([HEADER + "\n", GOOD + "\n"], endless))
+    assert blame(file) == [(3, "rate_per_minute", "BAD_DECIMAL"), (4, "", "TOO_MANY_ROWS")]
 
 
 def test_every_wrong_column_of_a_header_is_named() -> None:

@@ -165,8 +165,8 @@ def read_csv(lines: Iterable[str]) -> DeckFile:
     if bad:
         return DeckFile((), "", tuple(bad))
     sheet = _Sheet(names or [])
-    for line, fields in records:
-        if len(sheet.rows) >= MAX_FILE_ROWS:
+    for count, (line, fields) in enumerate(records):
+        if count == MAX_FILE_ROWS:
             sheet.blame(line, "", "TOO_MANY_ROWS", f"a deck has at most {MAX_FILE_ROWS} rows")
             break
         sheet.add(line, fields)
