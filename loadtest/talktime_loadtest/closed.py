@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from talktime.v1 import authorization_service_pb2 as pb
-
 from talktime_loadtest.wire import Wire, header_block
 
 AUTHORIZE = "/talktime.v1.AuthorizationService/Authorize"

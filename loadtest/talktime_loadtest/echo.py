@@ -9,16 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from talktime.v1 import authorization_service_pb2 as pb
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What an engine writes out."""
-
-    body: bytes
-    code: int = 0
-    message: str = ""
-    status_details: bytes = b""
+from talktime_server.failure import Code
+from talktime_server.rpc.shapes import Reply
 
 
 def answer() -> pb.AuthorizeResponse:
@@ -55,7 +47,7 @@ class Echo:
     in_flight = 0
 
     def __init__(self) -> None:
-        self._reply = Reply(answer().SerializeToString())
+        self._reply = Reply(Code.OK, body=answer().SerializeToString())
 
     def streaming(self, path: str) -> bool:
         """No path is a stream."""
