@@ -41,7 +41,7 @@ def checked_tenant(request: pb.PutTenantRequest, identity: Identity) -> Tenant:
     checks.present("tenant", request.HasField("tenant"))
     checks.id("tenant.tenant_id", asked.tenant_id)
     checks.currency("tenant.currency_code", asked.currency_code)
-    checks.country("tenant.country", asked.country)
+    _check_country(checks, "tenant.country", asked.country)
     checks.text("tenant.display_name", asked.display_name, MAX_NAME)
     checks.enum("tenant.orphan_charge", asked.orphan_charge, _ORPHAN, required=False)
     for field, least, most in _TENANT_RANGES:
@@ -68,7 +68,7 @@ def checked_payer(request: pb.PutPayerRequest, identity: Identity) -> tuple[str,
     tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
     checks.present("payer", request.HasField("payer"))
     checks.id("payer.payer_id", asked.payer_id)
-    checks.country("payer.country", asked.country)
+    _check_country(checks, "payer.country", asked.country)
     checks.text("payer.display_name", asked.display_name, MAX_NAME)
     checks.text("payer.block_reason", asked.block_reason, MAX_BLOCK_REASON)
     ceiling = asked.max_rate_per_minute_micros
@@ -84,6 +84,13 @@ def checked_payer(request: pb.PutPayerRequest, identity: Identity) -> tuple[str,
         asked.block_reason,
         ceiling,
     )
+
+
+def _check_country(checks: Checks, field: str, code: str) -> None:
+    """A country there is: a slip like "UK" would make every call of a payer international."""
+    checks.country(field, code)
+    if len(code) == 2 and code.isupper() and code not in catalog.countries():
+        checks.blame(field, "UNKNOWN_COUNTRY", "is not a country of ISO 3166-1")
 
 
 def checked_skus(checks: Checks, field: str, skus: Sequence[str]) -> None:
