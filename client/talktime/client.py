@@ -38,7 +38,7 @@ calls a second.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -201,7 +201,7 @@ class Client:
 
 def _awaiting(
     build: Callable[Concatenate[Defaults, P], Ask[T]],
-) -> "Callable[Concatenate[AsyncClient, P], Awaitable[T]]":
+) -> "Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]":
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._answer(build(self._terms.defaults, *args, **kwargs))
 

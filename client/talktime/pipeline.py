@@ -46,6 +46,7 @@ MAX_OPERATION_BYTES = 16 * 1024
 _FRAME_BYTES = 16
 # The operations under way end within their own timeouts; then the service has as long again to end the stream.
 _CLOSE_TIMEOUT_S = 2 * MAX_TIMEOUT_S
+_LOST_STATUS = "Internal error from Core"
 _FIELDS = {
     pb.AuthorizeRequest: "authorize",
     pb.ExtendRequest: "extend",
@@ -223,7 +224,7 @@ class Exchange:
         try:
             await self._read(call)
         except grpc.RpcError as error:
-            return error_of_call(error)
+            return _why_ended(error_of_call(error))
         except TalktimeError as error:
             return error
         except asyncio.CancelledError:
@@ -234,8 +235,8 @@ class Exchange:
             call.cancel()
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
-        # A service that drains ends its streams; what it left unanswered is asked again.
-        return error_of(grpc.StatusCode.UNAVAILABLE, "the stream ended", reason="STREAM_ENDED")
+        # A service that drains may end its streams; what it left unanswered is asked again.
+        return _ended()
 
     async def _write(self, call: _Stream) -> None:
         try:
@@ -310,7 +311,7 @@ class Exchange:
         """Keeps what may be sent again, in its order, and ends the rest."""
         # One failure, however many operations shared it: a restart under load must not use up the budget at
         # once. What repeats is bounded by what was in flight.
-        if worth_repeating(error):
+        if self._waiting and worth_repeating(error):
             self._terms.budget.failed()
         for waiting in self._waiting.values():
             if not waiting.resting and not waiting.answer.done():
@@ -346,6 +347,18 @@ def _results(body: bytes) -> Iterable[pb.OperationResult]:
         return pb.ExchangeResponse.FromString(body).results
     except DecodeError:
         raise malformed_answer("not an ExchangeResponse") from None
+
+
+def _ended() -> TalktimeError:
+    return error_of(grpc.StatusCode.UNAVAILABLE, "the stream ended", reason="STREAM_ENDED")
+
+
+def _why_ended(error: TalktimeError) -> TalktimeError:
+    """A write that meets a stream just ended puts its own INTERNAL in place of the status (gRPC's issue 36066).
+
+    The status is lost; if it was a refusal, the next stream will get it too.
+    """
+    return _ended() if error.message == _LOST_STATUS else error
 
 
 def _too_late(waiting: _Waiting) -> TalktimeError:

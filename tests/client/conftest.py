@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from lying_server import LyingServer
 
+from client.lying_server import LyingServer
+from client.stream_kit import Book
 from talktime import AsyncClient, Client
 
 
@@ -60,3 +61,14 @@ def make(request: pytest.FixtureRequest, server: LyingServer) -> Iterator[Make]:
     yield make_face
     for face in faces:
         face.end()
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+async def client(server: LyingServer) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(server.target, "secret", tenant_id="acme", timeout_s=2.0) as client:
+        yield client

@@ -5,10 +5,10 @@ by the function a test gives.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.any_pb2 import Any as Packed
@@ -36,7 +36,7 @@ class Hangs:
 
 
 Answer = Message | bytes | Fails | Hangs
-Script = Callable[[str, bytes], Answer] | list[Answer]
+Script = Callable[[str, bytes], Answer] | Sequence[Answer]
 Serve = Callable[[Iterator[bytes], grpc.ServicerContext], Iterator[bytes]]
 
 
@@ -55,7 +55,7 @@ class LyingServer:
     """Runs from start() to stop(); on the same port again after that."""
 
     port: int = 0
-    script: Script = field(default_factory=lambda: [GRANTED])
+    script: Script = (GRANTED,)
     serve: Serve | None = None
     seen: list[Seen] = field(default_factory=list)
     streams: int = 0
@@ -73,7 +73,7 @@ class LyingServer:
         self._ended.clear()
         self._server = grpc.server(
             ThreadPoolExecutor(8, "lying"),
-            handlers=(_Everything(self),),
+            handlers=[_Everything(self)],
             # Without SO_REUSEPORT a second server cannot take half of the connections unnoticed.
             options=(("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 1 << 20)),
         )
@@ -99,7 +99,7 @@ class LyingServer:
             gave_up.wait(10)
             return b""
         if isinstance(answer, Fails):
-            fail(context, answer)
+            return fail(context, answer)
         return answer.SerializeToString() if isinstance(answer, Message) else answer
 
     def stream(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
@@ -113,7 +113,9 @@ class LyingServer:
             self.seen.append(Seen(path, body, metadata, context.time_remaining() or 0.0))
             if callable(self.script):
                 return self.script(path, body)
-            return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            first, *later = self.script
+            self.script = later or (first,)
+            return first
 
 
 class _Everything(grpc.GenericRpcHandler):
@@ -131,7 +133,7 @@ class _Everything(grpc.GenericRpcHandler):
         )
 
 
-def fail(context: grpc.ServicerContext, failure: Fails) -> None:
+def fail(context: grpc.ServicerContext, failure: Fails) -> NoReturn:
     """Ends a call with a status."""
     if failure.details:
         context.set_trailing_metadata((("grpc-status-details-bin", failure.details),))

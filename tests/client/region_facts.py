@@ -43,6 +43,8 @@ def rows() -> Iterator[dict[str, str]]:
 def row(region: str, country_code: int) -> dict[str, str]:
     facts = PhoneMetadata.metadata_for_region(region)
     assert facts is not None, region
+    assert facts.international_prefix is not None, region
+    assert facts.general_desc is not None, region
     return {
         "region": region,
         "country_code": str(country_code),

@@ -1,0 +1,132 @@
+"""Answers carry every field and every word of the contract."""
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+import talktime
+from talktime import answers, conversion, words
+from talktime.v1 import account_service_pb2 as accounts
+from talktime.v1 import authorization_service_pb2 as calls
+
+# (value, message, fields that the client adds)
+PAIRS: list[tuple[type[Any], type[Message], set[str]]] = [
+    (answers.Rate, calls.Rate, set()),
+    (answers.Source, calls.Source, set()),
+    (answers.Balance, calls.Balance, set()),
+    (answers.CallFields, calls.AuthorizeRequest, set()),
+    (answers.Authorization, calls.AuthorizeResponse, {"call_id"}),
+    (answers.Extension, calls.ExtendResponse, {"call_id"}),
+    (answers.Settlement, calls.SettleResponse, {"call_id"}),
+    (answers.Release, calls.ReleaseResponse, {"call_id"}),
+    (answers.Check, calls.Check, set()),
+    (answers.Quote, calls.QuoteResponse, set()),
+    (answers.Call, calls.GetCallResponse, {"call_id"}),
+    (answers.Tenant, accounts.Tenant, set()),
+    (answers.Payer, accounts.Payer, set()),
+    (answers.Funding, accounts.AddFundsResponse, set()),
+    (answers.TenantBalance, accounts.GetBalanceResponse, set()),
+    (answers.Entry, accounts.Entry, set()),
+    (answers.RateRow, accounts.RateRow, set()),
+    (answers.RateDeck, accounts.RateDeck, set()),
+    (answers.RateDecks, accounts.GetRateDecksResponse, set()),
+    (answers.Conservation, accounts.CheckConservationResponse, set()),
+]
+ENUMS: list[tuple[type[StrEnum], Any]] = [
+    (words.CallType, calls.CallType),
+    (words.Outcome, calls.Outcome),
+    (words.Reason, calls.Reason),
+    (words.SourceKind, calls.SourceKind),
+    (words.NumberClass, calls.NumberClass),
+    (words.CallState, calls.CallState),
+    (words.TenantStatus, accounts.TenantStatus),
+    (words.RunningCalls, accounts.RunningCalls),
+    (words.OrphanCharge, accounts.OrphanCharge),
+    (words.EntryKind, accounts.EntryKind),
+]
+
+
+@pytest.mark.parametrize(("value", "message", "added"), PAIRS)
+def test_a_value_has_the_fields_of_its_message(
+    value: type[Any], message: type[Message], added: set[str]
+) -> None:
+    assert {f.name for f in fields(value)} == set(message.DESCRIPTOR.fields_by_name) | added
+
+
+@pytest.mark.parametrize(("word", "contract"), ENUMS)
+def test_the_words_are_the_contracts(word: type[StrEnum], contract: Any) -> None:
+    zero, *others = contract.keys()
+    prefix = zero.removesuffix("UNSPECIFIED")
+    assert [w.value for w in word] == [n.removeprefix(prefix) for n in others] + ["UNRECOGNIZED"]
+
+
+def test_every_word_is_tried() -> None:
+    tried = {word for word, _ in ENUMS}
+    assert tried == set(StrEnum.__subclasses__()) & {
+        w for w in vars(words).values() if isinstance(w, type) and w is not StrEnum
+    }
+
+
+def test_the_public_names_are_exactly_those() -> None:
+    public = {
+        name
+        for name, value in vars(talktime).items()
+        if not name.startswith("_") and not isinstance(value, type(talktime))
+    }
+    assert public == set(talktime.__all__)
+    assert sorted(talktime.__all__) == talktime.__all__
+
+
+def test_an_answer_reads_as_plain_values() -> None:
+    message = calls.AuthorizeResponse(
+        outcome=calls.OUTCOME_AUTHORIZED,
+        granted_seconds=600,
+        sources=[calls.Source(kind=calls.SOURCE_KIND_CREDITS, seconds=600, amount_micros=50_000)],
+        balance=calls.Balance(settled_micros=10, held_micros=3, available_micros=7),
+        number_class=calls.NUMBER_CLASS_ORDINARY,
+    )
+    message.decided_time.FromSeconds(1_700_000_000)
+    answer = conversion.read(answers.Authorization, message, call_id="c-1")
+    assert answer.authorized
+    assert answer.reason is None
+    assert answer.sources == (answers.Source(words.SourceKind.CREDITS, "", 600, 50_000),)
+    assert answer.balance == answers.Balance(10, 3, 7, "")
+    assert answer.rate is None
+    assert answer.decided_time == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+def test_words_of_a_newer_service_are_unrecognized_and_never_an_authorization() -> None:
+    message = calls.AuthorizeResponse.FromString(b"\x08\x63\x10\x62")
+    answer = conversion.read(answers.Authorization, message, call_id="c-1")
+    assert answer.outcome is words.Outcome.UNRECOGNIZED
+    assert answer.reason is words.Reason.UNRECOGNIZED
+    assert not answer.authorized
+
+
+def test_an_empty_answer_authorizes_nothing() -> None:
+    answer = conversion.read(answers.Authorization, calls.AuthorizeResponse(), call_id="c-1")
+    assert not answer.authorized
+
+
+def test_a_record_survives_the_way_there_and_back() -> None:
+    tenant = answers.Tenant(
+        "t", "USD", "US", floor_micros=-5, orphan_charge=words.OrphanCharge.PROVEN
+    )
+    payer = answers.Payer("p", "GB", ("MCOPSTN2", "MCOPSTNC"), blocked=True)
+    stored_tenant, stored_payer = accounts.Tenant(), accounts.Payer()
+    conversion.write(tenant, stored_tenant)
+    conversion.write(payer, stored_payer)
+    assert conversion.read(answers.Tenant, stored_tenant) == tenant
+    assert conversion.read(answers.Payer, stored_payer) == payer
+
+
+@pytest.mark.parametrize(
+    "word", ["UNRECOGNIZED", "UNSPECIFIED", "", "user_out", "CALL_TYPE_USER_OUT"]
+)
+def test_only_words_of_the_contract_are_sent(word: str) -> None:
+    with pytest.raises(ValueError, match="CallType"):
+        conversion.number_of(word, calls.CallType.DESCRIPTOR)
