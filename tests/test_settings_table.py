@@ -1,0 +1,38 @@
+"""The README's settings are the program's: each one is there, with its default."""
+
+import re
+
+from house import HOUSE
+from talktime_server.config import Settings, variable
+
+ROW = re.compile(r"^\| ((?:`TALKTIME_\w+`(?:, )?)+) \| ([^|]*) \|", re.MULTILINE)
+# Says what a process serves: for measurements, not for operators.
+UNLISTED = {"app"}
+# Defaults that depend on the machine, or that a word says better than a value.
+IN_WORDS = {
+    "store_url",
+    "state_dir",
+    "tokens_file",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "reflection",
+}
+
+
+def rows() -> dict[str, str]:
+    found = ROW.findall((HOUSE / "README.md").read_text())
+    return {
+        name: default for names, default in found for name in re.findall(r"TALKTIME_\w+", names)
+    }
+
+
+def test_every_setting_is_in_the_readme_and_nothing_else() -> None:
+    settings = set(Settings.__dataclass_fields__) - UNLISTED
+    assert set(rows()) == {variable(name) for name in settings}
+
+
+def test_the_defaults_are_the_programs() -> None:
+    settings, listed = Settings.read({}), rows()
+    plain = set(Settings.__dataclass_fields__) - UNLISTED - IN_WORDS
+    assert {n: listed[variable(n)] for n in plain} == {n: str(getattr(settings, n)) for n in plain}
