@@ -4,7 +4,7 @@ Ask whether a call may start, extend it while it runs, and settle it when it end
 
     from talktime import Client
 
-    with Client("calls.example.net:7400", token) as client:
+    with Client("calls.example.net:7788", token) as client:
         call = client.authorize("alice", "USER_OUT", "+442079460018")
         if not call.authorized:
             print("refused:", call.reason)
@@ -15,7 +15,7 @@ Ask whether a call may start, extend it while it runs, and settle it when it end
 
 The same without blocking; a bridge that asks about many calls at once puts them on one stream:
 
-    async with AsyncClient("calls.example.net:7400", token) as client:
+    async with AsyncClient("calls.example.net:7788", token) as client:
         async with client.exchange() as stream:
             legs = await asyncio.gather(
                 *(stream.authorize("organizer", "CONF_OUT", number) for number in numbers)

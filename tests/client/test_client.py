@@ -312,7 +312,7 @@ def test_the_examples_in_the_documentation_run(server: LyingServer) -> None:
     server.script = _documented
     server.serve = _grant_all
     for block in blocks:
-        code = block.replace("calls.example.net:7400", server.target)
+        code = block.replace("calls.example.net:7788", server.target)
         scope = {"token": "secret", "numbers": ["+442079460018"] * 3, "asyncio": asyncio}
         scope |= {"AsyncClient": AsyncClient}
         body = "\n".join("    " + line for line in code.splitlines())
