@@ -1,0 +1,108 @@
+"""A running service on each engine, kept for the whole session, and a tenant of its own for each test."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import talktime
+from service.raw import Raw
+from service.running import Service, until
+from service.site import CURRENCY, DECK, LONDON, ROWS, Site
+from talktime import Client
+from talktime_server.config import Engine
+from talktime_server.decision import catalog
+from talktime_server.rpc import envoy
+
+OBSTACLE = envoy.obstacle()
+ENGINES = [Engine.GRPCIO] if OBSTACLE else [Engine.GRPCIO, Engine.ENVOY]
+CONNECTIONS = 16
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if OBSTACLE:
+        terminalreporter.write_line(f"the service was tested on grpcio alone: {OBSTACLE}")
+
+
+@pytest.fixture(scope="session", params=ENGINES, ids=str)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine that runs here."""
+    return Engine(request.param)
+
+
+@pytest.fixture(scope="session")
+def service(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with the demo deck and the tests' own deck in force."""
+    running = Service(engine, tmp_path_factory.mktemp("service")).start()
+    try:
+        put_decks(running)
+        yield running
+    finally:
+        running.stop()
+
+
+def put_decks(service: Service) -> None:
+    """Puts both decks in force, in every process."""
+    demo = catalog.demo_deck()
+    rows = [talktime.RateRow(*_columns(row)) for row in demo.rows]
+    with contextlib.ExitStack() as stack:
+        operators = [stack.enter_context(_operator(service)) for _ in range(CONNECTIONS)]
+        for version, currency, deck in (("demo", demo.currency, rows), (DECK, CURRENCY, ROWS)):
+            operators[0].put_rate_deck(version, currency, deck)
+            operators[0].activate_rate_deck(version, len(deck))
+        until(lambda: all(len(o.get_rate_decks(LONDON).rates) == 2 for o in operators))
+
+
+def _operator(service: Service) -> Client:
+    return Client(service.address, service.operator, timeout_s=2.0)
+
+
+def _columns(row: Any) -> tuple[Any, ...]:
+    return (
+        row.prefix,
+        row.destination,
+        row.rate_per_minute_micros,
+        row.connection_fee_micros,
+        row.initial_seconds,
+        row.increment_seconds,
+    )
+
+
+@pytest.fixture
+def make_site(service: Service) -> Iterator[Callable[..., Site]]:
+    """Makes tenants; at the end each proves that its money was conserved."""
+    sites: list[Site] = []
+
+    def make(**settings: Any) -> Site:
+        sites.append(Site.open(service, **settings))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.close()
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    """A tenant with ten units of money: some 166 minutes to LONDON."""
+    made = make_site()
+    made.fund(10_000_000)
+    return made
+
+
+@pytest.fixture
+def raw(service: Service) -> Iterator[Raw]:
+    """A channel for bytes, as the router."""
+    channel = Raw(service.address, service.router)
+    yield channel
+    channel.close()
+
+
+@pytest.fixture(scope="session")
+def crowd(service: Service) -> Iterator[list[Client]]:
+    """Clients on so many connections that every process of the service has some of them."""
+    clients = [Client(service.address, service.router, timeout_s=2.0) for _ in range(CONNECTIONS)]
+    yield clients
+    for client in clients:
+        client.close()

@@ -1,0 +1,143 @@
+"""A tenant of a test's own: its payers, its money, its clock, and a client for its router and its operator."""
+
+import dataclasses
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from service.running import Service
+from talktime import (
+    Authorization,
+    Balance,
+    Client,
+    Entry,
+    Payer,
+    RateRow,
+    Settlement,
+    Tenant,
+    TenantBalance,
+)
+from talktime_server.ledger import keys
+
+# Rates of the tests' own deck, in a currency of its own, so that sums can be done in the head.
+CURRENCY = "EUR"
+DECK = "round-figures"
+LONDON = "+442079460018"  # 60,000 micros a minute in whole minutes
+MOBILE = "+447700900123"  # the same country's longer prefix: 120,000
+BERLIN = "+4930901820"  # 60,000 and a connection fee of 10,000
+PARIS = "+33199001234"  # 90,000, at least 30 s, then steps of 6 s
+MADRID = "+34910123456"  # 100,000 by the second, which is no whole number of micros
+UNPRICED = "+390612345678"
+TOLL_FREE = "+18005550123"  # 30,000; the tenant's own number for those who dial in
+AT_HOME = "+14255550100"
+MINUTE = 60_000  # what a minute to LONDON costs
+LICENSES = ("MCOPSTN2", "MCOPSTNC", "MCOMEETADV")
+ROWS = (
+    RateRow("44", "Kingdom", 60_000),
+    RateRow("447", "Kingdom - Mobile", 120_000),
+    RateRow("49", "Germany", 60_000, 10_000),
+    RateRow("33", "France", 90_000, 0, 30, 6),
+    RateRow("34", "Spain", 100_000, 0, 1, 1),
+    RateRow("1", "United States", 20_000),
+    RateRow("1800", "United States - Toll-free", 30_000),
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One tenant of a running service."""
+
+    service: Service
+    tenant_id: str
+    router: Client
+    operator: Client
+
+    @classmethod
+    def open(cls, service: Service, **settings: Any) -> "Site":
+        """Makes the tenant, with alice, who may call anywhere."""
+        tenant_id = f"site-{uuid.uuid4().hex[:12]}"
+        router, operator = (
+            Client(service.address, token, tenant_id=tenant_id, timeout_s=2.0)
+            for token in (service.router, service.operator)
+        )
+        site = cls(service, tenant_id, router, operator)
+        site.set(**settings)
+        site.put_payer("alice")
+        return site
+
+    def close(self) -> None:
+        """Proves that no money was made or lost, whatever the test did."""
+        proof = self.operator.check_conservation()
+        self.router.close()
+        self.operator.close()
+        assert proof.conserved, proof
+
+    def set(self, **settings: Any) -> Tenant:
+        """Replaces the tenant's settings."""
+        plain = {"currency_code": CURRENCY, "country": "US"}
+        return self.operator.put_tenant(Tenant(self.tenant_id, **{**plain, **settings}))
+
+    def put_payer(self, payer_id: str, **changes: Any) -> Payer:
+        """Makes or replaces a payer."""
+        plain = Payer(payer_id, "US", LICENSES)
+        return self.operator.put_payer(dataclasses.replace(plain, **changes))
+
+    def fund(self, amount_micros: int, **more: Any) -> None:
+        """Adds credits."""
+        self.operator.add_funds(uuid.uuid4().hex, amount_micros, **more)
+
+    def call(self, to_number: str = LONDON, **more: Any) -> Authorization:
+        """Authorizes a call of alice's; for a minute and under a new id unless told otherwise."""
+        plain = {"requested_seconds": 60}
+        return self.router.authorize("alice", "USER_OUT", to_number, **{**plain, **more})
+
+    def settle(self, call: Authorization, duration_seconds: int) -> Settlement:
+        """Settles a call."""
+        return self.router.settle(call.call_id, duration_seconds)
+
+    def money(self) -> Balance:
+        """Settled, held and available."""
+        balance = self.balance().balance
+        assert balance is not None
+        return balance
+
+    def sums(self) -> tuple[int, int]:
+        """Settled and held."""
+        money = self.money()
+        return money.settled_micros, money.held_micros
+
+    def balance(self) -> TenantBalance:
+        """The tenant's money in full."""
+        return self.operator.get_balance()
+
+    def entries(self, reference_id: str = "") -> list[Entry]:
+        """The tenant's journal."""
+        return list(self.operator.list_entries(reference_id=reference_id))
+
+    def kinds(self, reference_id: str = "") -> list[str]:
+        """The kinds of the journal's lines."""
+        return [entry.kind.value for entry in self.entries(reference_id)]
+
+    def now_ms(self) -> int:
+        """The tenant's clock: the store's, or its own mark when that is further."""
+        with self.service.store() as store:
+            seconds, micros = store.time()
+            mark = store.hget(keys.tenant(self.tenant_id), "hw") or b"0"
+        return max(int(seconds) * 1000 + int(micros) // 1000, int(mark))
+
+    def pass_time(self, seconds: int) -> None:
+        """Moves the tenant's clock on: it never goes back, so its highest mark is what counts."""
+        now_ms = self.now_ms() + seconds * 1000
+        with self.service.store() as store:
+            store.hset(keys.tenant(self.tenant_id), "hw", str(now_ms))
+
+    def enrich(self, settled_micros: int) -> None:
+        """Gives a new tenant a balance that would take thousands of fundings, with its line of the journal."""
+        key = keys.tenant(self.tenant_id)
+        now = str(self.now_ms())
+        with self.service.store() as store:
+            sums = {"settled": settled_micros, "loaded": settled_micros, "v": 1}
+            store.hset(key, mapping={name: str(value) for name, value in sums.items()})
+            line = {"t": self.tenant_id, "v": "1", "k": "FUND", "r": "planted", "h": "0", "d": "0"}
+            line |= {"s": str(settled_micros), "at": now}
+            store.xadd(keys.journal(keys.shard_of(self.tenant_id)), line)
