@@ -278,3 +278,15 @@ def test_the_lock_names_no_place_and_hashes_everything() -> None:
         for a, b in zip(lines, [*lines[1:], ""], strict=True)
         if "==" in a and "--hash=sha256:" not in b
     ]
+
+
+def test_a_base_install_says_how_to_get_the_command() -> None:
+    """Simulated by hiding what only the server extra brings, wherever the command line looks for it first."""
+    hide = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1:])); from talktime_server.__main__ import main; main()"
+    line = [sys.executable, "-c", hide, "typer", "rich", "redis", "structlog"]
+    roots = os.pathsep.join(str(HOUSE / root) for root in ("client", "server"))
+    done = subprocess.run(
+        line, env={**os.environ, "PYTHONPATH": roots}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "pip install 'talktime[server]'" in done.stderr

@@ -2,26 +2,21 @@
 
 import sys
 
-EXTRA = ("typer", "rich", "redis", "structlog", "grpc_health", "grpc_reflection")
-
 
 def main() -> None:
     """Runs the command line, or says in one sentence how to install it and exits 2."""
     try:
         from talktime_server import cli
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in EXTRA:
+        missing = (error.name or "").split(".")[0]
+        if missing.startswith("talktime"):
             raise
-        sys.exit(_without_extra(error.name or ""))
+        sys.stderr.write(
+            f"talktime: the command needs the server extra ({missing} is missing):"
+            " pip install 'talktime[server]'\n"
+        )
+        sys.exit(2)
     cli.main()
-
-
-def _without_extra(missing: str) -> int:
-    sys.stderr.write(
-        f"talktime: the command line needs the server extra ({missing} is missing):"
-        " pip install 'talktime[server]'\n"
-    )
-    return 2
 
 
 if __name__ == "__main__":
