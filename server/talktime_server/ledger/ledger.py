@@ -131,9 +131,8 @@ class Ledger:
         if answer[0] == b"stale":
             raise Stale
         call = self._call(answer, tenant.tenant_id)
-        field = call.facts.differing_field(asking.facts)
-        if field and not (call.ending and call.ending.unreserved):
-            raise Mismatch.of("call_id", field)
+        if not (call.ending and call.ending.unreserved):
+            _refuse_another(call, asking.facts)
         return Outcome(call, answer[0] == b"replay")
 
     def _authorization(self, tenant: Tenant, asking: Asking) -> tuple[Sequence[str], Sequence[str]]:
@@ -213,7 +212,9 @@ class Ledger:
         duration_seconds: int,
         unreserved: Unreserved | None = None,
     ) -> Outcome:
-        """Charges a call once. Raises Stale, NotFound, Conflict when it ended otherwise."""
+        """Charges a call once. Raises Stale, NotFound, Conflict when it ended otherwise, Mismatch when
+        it was charged by other fields than these.
+        """
         owner = tenant.tenant_id
         names = (
             keys.tenant(owner),
@@ -235,7 +236,10 @@ class Ledger:
         answer = await self._when_free(tenant, lambda: self._settle(names, arguments))
         if answer[0] == b"stale":
             raise Stale
-        return Outcome(self._call(answer, owner), answer[0] == b"replay")
+        call = self._call(answer, owner)
+        if unreserved and call.ending and call.ending.unreserved:
+            _refuse_another(call, unreserved.facts)
+        return Outcome(call, answer[0] == b"replay")
 
     async def release(self, tenant_id: str, call_id: str) -> Outcome:
         """Gives a hold back. Raises NotFound, and Conflict when the call was settled or refused."""
@@ -339,6 +343,13 @@ class Ledger:
 def unknown_tenant() -> NotFound:
     """Another tenant's and nobody's look the same."""
     return NotFound("UNKNOWN_TENANT", "there is no such tenant")
+
+
+def _refuse_another(call: Call, asked: Facts) -> None:
+    """One id is one call (semantics 2, 5)."""
+    field = call.facts.differing_field(asked)
+    if field:
+        raise Mismatch.of("call_id", field)
 
 
 def _unreserved_texts(unreserved: Unreserved | None) -> tuple[str, ...]:

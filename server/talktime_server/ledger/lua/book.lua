@@ -107,10 +107,12 @@ local function write_payer_use(busy, payer_id, use)
 end
 
 -- Money that a payer's call may hold: what is available, its own hold and its credit line included, or the payer's share of the
--- balance when that is less (semantics 28).
+-- balance when that is less (semantics 28). Of nothing or less the share is nothing: then it is money that is missing.
 local function purse(tenant, use, own, line, percent)
   local money = tenant.settled - tenant.held + own + line
-  local share = math.floor(tenant.settled / 100) * percent - use.held + own
+  local balance = math.max(tenant.settled, 0)
+  local part = math.floor(balance / 100) * percent + math.floor(balance % 100 * percent / 100) -- one product would not be exact
+  local share = part - use.held + own + line
   if percent > 0 and share < money then
     return share, "CALL_LIMIT"
   end
@@ -129,9 +131,10 @@ local function hold_for(terms, asked, least, money, refusal)
   return granted, cost, ""
 end
 
--- Calls of a tenant whose lease is over: their money is free as soon as somebody asks for it (semantics 27, 90).
+-- Calls of a tenant whose lease is over: their money is free as soon as somebody asks for it (semantics 27, 90). A lease that ends
+-- at this very moment is not over: a call that cannot be expired yet would send its caller round in circles.
 local function due_calls(open, now)
-  return redis.call("ZRANGEBYSCORE", open, "-inf", now, "LIMIT", 0, MOST_DUE)
+  return redis.call("ZRANGEBYSCORE", open, "-inf", string.format("(%.0f", now), "LIMIT", 0, MOST_DUE)
 end
 
 local function read_call(key)

@@ -27,21 +27,19 @@ local function expire(tenant_key, call_key, open, due, busy, journal, call_id, t
     point_at_next(open, due, tenant_id)
     return { "gone" }
   end
-  local held, proven, paid = call.held, call.proven or 0, call.done and call.done[3] or 0
-  local charge, billed = 0, 0
-  if charge_proven == "1" and call.source == "CREDITS" then
-    charge, billed = price(call.terms, proven)
-    charge = math.max(0, math.min(charge - paid, held))
-  end
+  local held, paid = call.held, call.done and call.done[3] or 0
+  local proven = charge_proven == "1" and call.source == "CREDITS" and call.proven or 0
+  local cost, billed = price(call.terms, proven)
+  local charge = math.max(0, math.min(cost - paid, held))
 
   -- After this point it must succeed.
   tenant.spent = tenant.spent + charge
-  enter(tenant, journal, tenant_id, "EXPIRE", call_id, 0 - charge, 0 - held, charge > 0 and proven or 0)
+  enter(tenant, journal, tenant_id, "EXPIRE", call_id, 0 - charge, 0 - held, proven)
   close(call_id, call, open, busy)
   call.state = "EXPIRED"
   redis.call("HINCRBY", tenant.key, "abandoned", 1)
   lapse(tenant, journal, tenant_id)
-  call.done = { charge > 0 and proven or 0, billed, paid + charge, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held - charge }
+  call.done = { proven, billed, paid + charge, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held - charge }
   write_call(call_key, call, ttl)
   point_at_next(open, due, tenant_id)
   return view("new", call)

@@ -36,10 +36,10 @@ local function extend(tenant_key, call_key, open, due, busy, journal, call_id, t
   elseif call.epoch ~= tenant.epoch and epoch ~= tenant.epoch then
     return { "judge", tenant.epoch, view("judge", call) }
   end
-  call.epoch = tenant.epoch
-  if refusal ~= "" then
+  if refusal ~= "" then -- keeps the old epoch, so that the next wish is judged again instead of let through
     return refuse(call_key, call, sequence, added, refusal, cut == "1" and 0 or call.granted, tenant)
   end
+  call.epoch = tenant.epoch
   local expired = call.state == "EXPIRED" or tenant.now > call.lease
   local total, cost, use = math.min(call.granted + added, MOST_SECONDS), 0, read_payer_use(busy, call.payer)
   local granted, paid, why = total, call.done and call.done[3] or 0, total > call.granted and "" or "CALL_LIMIT"

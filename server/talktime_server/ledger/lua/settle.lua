@@ -37,17 +37,18 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, call
   end
   local unreserved = not call
   if unreserved then
-    local terms = read_terms(rate, fee, initial, increment)
-    call = { state = "NEW", facts = facts, payer = payer_id, source = source, terms = terms, held = 0, granted = 0, lease = 0 }
+    call = { state = "NEW", facts = facts, payer = payer_id, source = source, terms = read_terms(rate, fee, initial, increment), held = 0,
+      granted = 0, lease = 0 }
   end
   local cost, billed = price(call.terms, duration)
-  if call.source ~= "CREDITS" then
-    cost = 0
-  end
-  -- What an orphan was charged already counts; what the hold does not cover comes from free credits, then down to the floor.
+  cost = call.source == "CREDITS" and cost or 0
+  -- What an orphan was charged counts; what the hold does not cover comes from free credits of today, then down to the floor.
   local paid, own = call.done and call.done[3] or 0, call.held
   local beyond = math.max(cost - paid - own, 0)
-  local free = math.max(tenant.settled - tenant.held - floor, 0)
+  if beyond > 0 then
+    lapse(tenant, journal, tenant_id)
+  end
+  local free = math.min(math.max(tenant.settled - tenant.held - floor, 0), MOST_AT_ONCE - own)
   if beyond > free then
     local expired = due_calls(open, tenant.now)
     if #expired > 0 then

@@ -1,0 +1,192 @@
+"""Stories: what is asked of the ledger, line by line, and after the arrow what it answers.
+
+    fund f1 5000            -> 5000/0
+    authorize a 600         -> granted 600 s, holds 600; 5000/600
+    settle a 61             -> charged 120; 4880/0
+
+`5000/600` is the tenant's money, settled and held. Words with "=" are options. "again:" is an answer given before.
+A line without an arrow only has to succeed.
+"""
+
+from difflib import ndiff
+from typing import TYPE_CHECKING, Any
+
+from talktime_server.failure import Conflict, Failure, Mismatch, NotFound
+from talktime_server.ledger.ledger import Judge, Outcome, Stale
+from talktime_server.ledger.records import Call, Ending, Grant, Money, Terms
+from talktime_server.words import CallState, Reason, SourceKind
+
+if TYPE_CHECKING:
+    from ledger.world import World
+
+PRICES = ("rate", "fee", "initial", "increment")
+
+
+async def play(world: "World", text: str) -> None:
+    """Plays all lines, then compares, so that a difference shows the whole story."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    told = [await _told(world, line) for line in lines]
+    assert told == lines, "\n" + "\n".join(ndiff(lines, told))
+
+
+async def _told(world: "World", line: str) -> str:
+    step, arrow, _ = line.partition(" -> ")
+    verb, *words = step.split()
+    places = [word for word in words if "=" not in word]
+    options = dict(word.split("=", 1) for word in words if "=" in word)
+    if not arrow:
+        await VERBS[verb](world, places, options)
+        return step
+    try:
+        return f"{step} -> {await VERBS[verb](world, places, options)}"
+    except (Failure, Stale) as failure:
+        return f"{step} -> {_failed(failure)}"
+
+
+def _failed(failure: Failure | Stale) -> str:
+    match failure:
+        case Stale():
+            return "stale"
+        case Mismatch():
+            return f"another {failure.facts['field']} than before"
+        case Conflict() | NotFound():
+            return failure.reason
+        case _:
+            return f"{failure.reason} {failure.applied}"
+
+
+async def _fund(world: "World", places: list[str], options: dict[str, str]) -> str:
+    funding, amount = places
+    days = int(options.get("days", "365"))
+    given = await world.ledger.add_funds(world.tenant.tenant_id, funding, int(amount), days)
+    return _again(_purse(given.money), given.replayed)
+
+
+async def _authorize(world: "World", places: list[str], options: dict[str, str]) -> str:
+    call_id, seconds = places
+    dry = options.pop("dry", "") == "yes"
+    terms = _terms(options)
+    outcome = await world.authorize(call_id, int(seconds), terms=terms, dry=dry, **_typed(options))
+    grant = outcome.call.first
+    return _again(_granted(grant, "") if grant else _ended(outcome.call), outcome.replayed)
+
+
+async def _extend(world: "World", places: list[str], options: dict[str, str]) -> str:
+    call_id, sequence, added = places
+    judged = _typed(options)
+    if judged:
+        judged["epoch"] = await world.epoch()
+    outcome = await world.extend(call_id, int(sequence), int(added), **judged)
+    if isinstance(outcome, Judge):
+        return "judge"
+    assert outcome.call.last is not None
+    kept = f", has {outcome.call.last.granted_seconds} s" if outcome.call.last.refusal else ""
+    return _again(_granted(outcome.call.last, kept), outcome.replayed)
+
+
+async def _settle(world: "World", places: list[str], options: dict[str, str]) -> str:
+    call_id, duration, *fields = places
+    unreserved = world.unreserved(_terms(options), **_typed(options)) if fields else None
+    return _outcome(await world.settle(call_id, int(duration), unreserved))
+
+
+async def _release(world: "World", places: list[str], _: dict[str, str]) -> str:
+    return _outcome(await world.release(places[0]))
+
+
+async def _expire(world: "World", places: list[str], _: dict[str, str]) -> str:
+    await world.ledger.expire(world.tenant, places)
+    return await _show(world, places, {})
+
+
+async def _show(world: "World", places: list[str], _: dict[str, str]) -> str:
+    call = await world.ledger.show(world.tenant.tenant_id, places[0])
+    if call.state is CallState.OPEN:
+        return f"open, {call.granted_seconds} s, holds {call.held_micros}"
+    return _ended(call)
+
+
+async def _balance(world: "World", _: list[str], __: dict[str, str]) -> str:
+    balance = await world.ledger.balance(world.tenant)
+    others = {
+        "expired": balance.expired_micros,
+        "uncollected": balance.uncollected_micros,
+        "abandoned": balance.abandoned_calls,
+        "open": balance.open_calls,
+    }
+    shown = "".join(f", {name} {amount}" for name, amount in others.items() if amount)
+    return f"{_purse(balance.money)}, spent {balance.spent_micros}{shown}"
+
+
+async def _wait(world: "World", places: list[str], _: dict[str, str]) -> str:
+    await world.advance(float(places[0]))
+    return ""
+
+
+async def _set(world: "World", _: list[str], options: dict[str, str]) -> str:
+    await world.set(**{name: int(value) for name, value in options.items()})
+    return ""
+
+
+VERBS = {
+    "fund": _fund,
+    "authorize": _authorize,
+    "extend": _extend,
+    "settle": _settle,
+    "release": _release,
+    "expire": _expire,
+    "show": _show,
+    "balance": _balance,
+    "wait": _wait,
+    "set": _set,
+}
+
+
+def _terms(options: dict[str, str]) -> Terms:
+    """The price among the options, taken out of them."""
+    usual = (60, 0, 60, 60)
+    return Terms(*(int(options.pop(n, u)) for n, u in zip(PRICES, usual, strict=True)))
+
+
+def _typed(options: dict[str, str]) -> dict[str, Any]:
+    kinds: dict[str, Any] = {"source": SourceKind, "refusal": Reason, "line": int, "asked": int}
+    return {name: kinds.get(name, str)(value) for name, value in options.items()}
+
+
+def _purse(money: Money) -> str:
+    return f"{money.settled_micros}/{money.held_micros}"
+
+
+def _again(text: str, replayed: bool) -> str:
+    return f"again: {text}" if replayed else text
+
+
+def _granted(grant: Grant, kept: str) -> str:
+    if grant.refusal:
+        return f"refused {grant.refusal}{kept}; {_purse(grant.money)}"
+    word = "final" if grant.final else "granted"
+    anew = "taken anew: " if grant.reacquired else ""
+    return (
+        f"{anew}{word} {grant.granted_seconds} s, holds {grant.held_micros}; {_purse(grant.money)}"
+    )
+
+
+def _outcome(outcome: Outcome) -> str:
+    return _again(_ended(outcome.call), outcome.replayed)
+
+
+def _ended(call: Call) -> str:
+    ending = call.ending
+    if ending is None:
+        return f"{call.state.lower()}"
+    return f"{_end_of(call.state, ending)}; {_purse(ending.money)}"
+
+
+def _end_of(state: CallState, ending: Ending) -> str:
+    if state is not CallState.SETTLED:
+        charged = f", charged {ending.charged_micros}" if ending.charged_micros else ""
+        return f"{state.lower()} {ending.released_micros}{charged}"
+    marks = [name for name in ("late", "overrun", "unreserved") if getattr(ending, name)]
+    if ending.uncollected_micros:
+        marks.append(f"uncollected {ending.uncollected_micros}")
+    return " ".join([f"charged {ending.charged_micros}", *marks])

@@ -1,0 +1,147 @@
+"""A tenant with its ledger, and short ways to ask it. Money is in micros and the usual rate is one a second, so that stories
+can be followed in the head.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ledger import story
+from talktime_server.ledger import keys
+from talktime_server.ledger.directory import Directory
+from talktime_server.ledger.journal import Journal, Proof
+from talktime_server.ledger.ledger import Asking, Extension, Judge, Ledger, Outcome, Unreserved
+from talktime_server.ledger.profiles import Payer, Tenant
+from talktime_server.ledger.records import Facts, Terms
+from talktime_server.ledger.store import Store
+from talktime_server.words import Reason, SourceKind
+
+DAY_S = 86_400
+RECEIPT_TTL_S = 86_400
+REFUSAL_TTL_S = 600
+PATIENCE_S = 10.0  # for a busy machine; how long the store may be silent is another test's matter
+A_MICRO_A_SECOND = Terms(60, 0, 60, 60)
+
+
+def facts_of(payer: str = "ann", to: str = "+442071838750", asked: int = 600) -> Facts:
+    """What was asked of a call."""
+    return Facts("USER_OUT", payer, "+12025550100", to, "", str(asked), "")
+
+
+@dataclass(slots=True)
+class World:
+    """One tenant's view of the ledger; `tenant` is as it was last written here."""
+
+    store: Store
+    ledger: Ledger
+    directory: Directory
+    journal: Journal
+    tenant: Tenant
+    payers: dict[str, Payer]
+
+    async def play(self, text: str) -> None:
+        """Plays a story and compares what was answered; then all money must be there."""
+        await story.play(self, text)
+        proof = await self.prove()
+        assert proof.conserved, proof
+
+    async def set(self, **settings: Any) -> None:
+        """Changes the tenant's settings."""
+        self.tenant = await self.directory.put_tenant(replace(self.tenant, **settings))
+
+    async def fund(self, amount_micros: int, funding_id: str = "f0", days: int = 365) -> None:
+        await self.ledger.add_funds(self.tenant.tenant_id, funding_id, amount_micros, days)
+
+    async def authorize(self, call_id: str, seconds: int = 600, **options: Any) -> Outcome:
+        return await self.ledger.authorize(self.tenant, self.asking(call_id, seconds, **options))
+
+    def asking(
+        self,
+        call_id: str,
+        seconds: int = 600,
+        *,
+        payer: str = "ann",
+        to: str = "+442071838750",
+        source: SourceKind = SourceKind.CREDITS,
+        refusal: Reason | None = None,
+        terms: Terms = A_MICRO_A_SECOND,
+        line: int = 0,
+        dry: bool = False,
+    ) -> Asking:
+        """A decision as the rooms above would make it."""
+        known = self.payers.get(payer)
+        return Asking(
+            call_id=call_id,
+            facts=facts_of(payer, to, seconds),
+            payer_version=known.version if known else 0,
+            asked_seconds=seconds,
+            source=None if refusal else source,
+            refusal=refusal,
+            terms=terms,
+            credit_line_micros=line,
+            dry=dry,
+        )
+
+    async def extend(
+        self, call_id: str, sequence: int, added: int, **judged: Any
+    ) -> Outcome | Judge:
+        return await self.ledger.extend(self.tenant, Extension(call_id, sequence, added, **judged))
+
+    @staticmethod
+    def unreserved(
+        terms: Terms = A_MICRO_A_SECOND, *, source: SourceKind = SourceKind.CREDITS, **asked: Any
+    ) -> Unreserved:
+        """What a call is charged by that was never authorized."""
+        return Unreserved(facts_of(**asked), source, terms)
+
+    async def settle(
+        self, call_id: str, duration: int, unreserved: Unreserved | None = None
+    ) -> Outcome:
+        return await self.ledger.settle(self.tenant, call_id, duration, unreserved)
+
+    async def release(self, call_id: str) -> Outcome:
+        return await self.ledger.release(self.tenant.tenant_id, call_id)
+
+    async def epoch(self) -> int:
+        """Counts the changes of the tenant's profiles."""
+        return int(await self.store.command("HGET", self.key, "pe"))
+
+    async def prove(self) -> Proof:
+        return await self.journal.prove(self.tenant)
+
+    @property
+    def key(self) -> str:
+        return keys.tenant(self.tenant.tenant_id)
+
+    async def now_ms(self) -> int:
+        """The tenant's time: the store's, or its high-water mark when that is later."""
+        seconds, micros = await self.store.command("TIME")
+        mark = await self.store.command("HGET", self.key, "hw")
+        return max(int(seconds) * 1000 + int(micros) // 1000, int(mark or 0))
+
+    async def advance(self, seconds: float) -> None:
+        """Lets time pass for this tenant alone, without waiting: its clock never runs behind its high-water mark."""
+        await self.stop_clock_at(await self.now_ms() + int(seconds * 1000))
+
+    async def stop_clock_at(self, now_ms: int) -> None:
+        """Makes it this time until the store's own clock comes there: decisions can then be foretold to the millisecond."""
+        await self.store.command("HSET", self.key, "hw", now_ms)
+
+
+@asynccontextmanager
+async def open_world(
+    url: str, tenant_id: str, *, timeout_s: float = PATIENCE_S
+) -> AsyncIterator[World]:
+    """A ledger over a store, and a tenant with the payers ann and ben; what is there already is found again."""
+    store = Store(url, timeout_s=timeout_s)
+    ledger = Ledger(store, receipt_ttl_s=RECEIPT_TTL_S, refusal_ttl_s=REFUSAL_TTL_S)
+    directory = Directory(store)
+    tenant = await directory.put_tenant(Tenant(tenant_id, "USD", "US"))
+    payers = {
+        name: await directory.put_payer(tenant_id, Payer(name, "US")) for name in ("ann", "ben")
+    }
+    try:
+        yield World(store, ledger, directory, Journal(store, ledger), tenant, payers)
+    finally:
+        await store.close()
