@@ -5,14 +5,14 @@ import os
 import signal
 import sys
 
-from talktime_server.rpc import aio
+from talktime_server.rpc.aio import AioServer
 from talktime_server.serving import Serving
 
 
 async def serve() -> None:
     """Opens the app, serves it until the supervisor or SIGTERM says to stop, finishes the open calls, closes."""
     serving = await Serving.open(os.environ)
-    server = aio.build(serving.app.edge, serving.settings)
+    server = AioServer(serving.app.edge, serving.settings)
     await server.start()
     await serving.line.ready()
     await _told_to_stop(serving)

@@ -10,14 +10,17 @@ import grpc
 import grpc.aio
 
 from talktime_server.config import Settings
-from talktime_server.failure import Failure
+from talktime_server.failure import Failure, TooLate
 from talktime_server.rpc.edge import Edge
 from talktime_server.rpc.framing import MESSAGE_BYTES, message_missing
 from talktime_server.rpc.replies import reply_of
-from talktime_server.rpc.shapes import Incoming, Reply
+from talktime_server.rpc.shapes import Draining, Incoming, Reply
 
 # How long a caller may take to send its message after its headers.
 MESSAGE_LIMIT_S = 5.0
+# While it stops: so long without a call is quiet, and quiet is waited for at most this long.
+QUIET_S = 0.03
+REFUSE_LIMIT_S = 0.5
 METADATA_BYTES = 8 * 1024
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -44,18 +47,38 @@ OPTIONS = (
 )
 
 
-def build(edge: Edge, settings: Settings) -> grpc.aio.Server:
-    """A server that is bound but not started."""
-    server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers((_EveryPath(edge),))
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"{host}:{settings.port}"
-    credentials = _credentials(settings)
-    if credentials:
-        server.add_secure_port(address, credentials)
-    else:
-        server.add_insecure_port(address)
-    return server
+class AioServer:
+    """One server over one edge."""
+
+    def __init__(self, edge: Edge, settings: Settings) -> None:
+        self._paths = _EveryPath(edge)
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._server.add_generic_rpc_handlers((self._paths,))
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"{host}:{settings.port}"
+        if credentials := _credentials(settings):
+            self._server.add_secure_port(address, credentials)
+        else:
+            self._server.add_insecure_port(address)
+
+    async def start(self) -> None:
+        """Takes calls."""
+        await self._server.start()
+
+    async def stop(self, limit_s: float) -> None:
+        """Lets open calls finish, at most this long.
+
+        The library cancels the calls that wait in it when it is told to stop, and its callers cannot know whether
+        they were served. So new calls are first refused with UNAVAILABLE, until none has come for a moment.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._paths.refusing = True
+        seen = -1
+        while seen != self._paths.calls and loop.time() - began < REFUSE_LIMIT_S:
+            seen = self._paths.calls
+            await asyncio.sleep(QUIET_S)
+        await self._server.stop(limit_s - (loop.time() - began))
 
 
 class _EveryPath(grpc.GenericRpcHandler):
@@ -63,8 +86,13 @@ class _EveryPath(grpc.GenericRpcHandler):
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
+        self.calls = 0
+        self.refusing = False
 
     def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        self.calls += 1
+        if self.refusing:
+            return _REFUSE
         path = call.method
         if self._edge.streaming(path):
             return grpc.stream_stream_rpc_method_handler(partial(_exchange, self._edge, path))
@@ -72,22 +100,38 @@ class _EveryPath(grpc.GenericRpcHandler):
         return grpc.stream_unary_rpc_method_handler(partial(_unary, self._edge, path))
 
 
+async def _refuse(_: AsyncIterator[bytes], context: Any) -> bytes:
+    return _write(context, reply_of(Draining.now()))
+
+
+_REFUSE: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.stream_unary_rpc_method_handler(_refuse)
+
+
 async def _unary(edge: Edge, path: str, _: AsyncIterator[bytes], context: Any) -> bytes:
-    body = await _message(context)
-    if body is None:
-        return _write(context, reply_of(message_missing(part=False)))
+    try:
+        body = await _message(context)
+    except Failure as failure:
+        return _write(context, reply_of(failure))
     return _write(context, await edge.unary(_incoming(path, body, context)))
 
 
-async def _message(context: Any) -> bytes | None:
-    task = asyncio.current_task()
+async def _message(context: Any) -> bytes:
+    """The call's message, or its refusal when it does not come in time. A timer costs less than asyncio.timeout."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
-    timer = asyncio.get_running_loop().call_later(MESSAGE_LIMIT_S, task.cancel)
+    timer = loop.call_later(MESSAGE_LIMIT_S, task.cancel)
     try:
         body = await context.read()
+    except asyncio.CancelledError:
+        if loop.time() < timer.when():
+            raise
+        task.uncancel()
+        raise TooLate("MESSAGE_LATE", f"no message came in {MESSAGE_LIMIT_S:g} s") from None
     finally:
         timer.cancel()
-    return None if body is grpc.aio.EOF else body
+    if body is grpc.aio.EOF:
+        raise message_missing(part=False)
+    return bytes(body)
 
 
 async def _exchange(
