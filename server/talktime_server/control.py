@@ -82,8 +82,11 @@ class Control:
             )
             if word == "hello" and (talk := self._talks.get(index)):
                 await talk.listen(reader, writer)
-        except (ConnectionError, ValueError) as error:
-            _log.warning("control_line_broken", error=type(error).__name__)
+        except ConnectionError:
+            # A process that was killed; whoever waits for its end notices it.
+            return
+        except ValueError:
+            _log.warning("control_line_too_long")
         finally:
             self._writers.discard(writer)
             writer.close()

@@ -8,7 +8,7 @@ import dataclasses
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self
@@ -26,6 +26,8 @@ START_LIMIT_S = 30.0
 # After the open calls' own limit, a serving process may take this long to let go of everything.
 CLOSE_LIMIT_S = 1.5
 LAST_WORDS_S = 0.5
+
+_ASKING = (signal.SIGTERM, signal.SIGINT)
 
 _log = structlog.get_logger("talktime.supervisor")
 
@@ -167,15 +169,24 @@ class Worker:
                 await processes.stop(self._process, 0)
 
 
-async def serve(settings: Settings, log_path: Path | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. A second signal is not waited for: it kills."""
+async def serve(
+    settings: Settings,
+    *,
+    announce: Callable[[Supervisor], None],
+    log_path: Path | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. `announce` is called once calls are served.
+
+    A second signal has its usual effect, and everything ends at once.
+    """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for asking in (signal.SIGTERM, signal.SIGINT):
+    for asking in _ASKING:
         loop.add_signal_handler(asking, asked.set)
-    async with Supervisor(settings, log_path):
+    async with Supervisor(settings, log_path) as supervisor:
+        announce(supervisor)
         await asked.wait()
-        for asking in (signal.SIGTERM, signal.SIGINT):
+        for asking in _ASKING:
             loop.remove_signal_handler(asking)
         _log.info("draining")
 
