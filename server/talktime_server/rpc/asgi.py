@@ -45,6 +45,7 @@ _START: Event = {
     "trailers": True,
 }
 _OK_TRAILERS: Event = {"type": "http.response.trailers", "headers": ((b"grpc-status", b"0"),)}
+_NOTHING_YET: Event = {"type": "http.response.body", "body": b"", "more_body": True}
 _NO_BODY: Event = {"type": "http.response.body", "body": b""}
 
 _log = structlog.get_logger("talktime.asgi")
@@ -177,8 +178,10 @@ class Inbox:
 
 
 async def _converse(edge: Edge, call: Incoming, inbox: Inbox, send: Send) -> None:
-    # The response starts before the first answer: this ends Envoy's limit on the time of a whole request.
+    # The response starts before the first answer, which ends Envoy's limit on the time of a whole request. The
+    # headers alone would wait for the first answer.
     await send(_START)
+    await send(_NOTHING_YET)
     writing = asyncio.create_task(_write(edge.exchange(call, inbox.messages()), send))
     filling = asyncio.create_task(inbox.fill())
     try:
