@@ -103,6 +103,10 @@ class World:
     async def release(self, call_id: str) -> Outcome:
         return await self.ledger.release(self.tenant.tenant_id, call_id)
 
+    def tenant_like(self, tenant_id: str) -> Tenant:
+        """Another tenant with the same settings."""
+        return replace(self.tenant, tenant_id=tenant_id)
+
     async def epoch(self) -> int:
         """Counts the changes of the tenant's profiles."""
         return int(await self.store.command("HGET", self.key, "pe"))

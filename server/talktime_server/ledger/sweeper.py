@@ -7,7 +7,7 @@ import random
 
 import structlog
 
-from talktime_server.failure import Failure
+from talktime_server.failure import Broken, Failure, NotFound
 from talktime_server.ledger import keys
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.ledger import Ledger
@@ -54,7 +54,15 @@ class Sweeper:
             for shard in range(keys.SHARDS)
         ]
         tenants = [found for shard in await self._store.commands(asks) for found in shard]
-        return sum([await self._sweep_tenant(found.decode(), now_ms) for found in tenants])
+        return sum([await self._sweep_or_pass(found.decode(), now_ms) for found in tenants])
+
+    async def _sweep_or_pass(self, tenant_id: str, now_ms: int) -> int:
+        """One tenant whose records are wrong is no reason to leave the others' money held."""
+        try:
+            return await self._sweep_tenant(tenant_id, now_ms)
+        except (Broken, NotFound) as failure:
+            log.error("sweep_passed_over", tenant_id=tenant_id, reason=failure.reason)
+            return 0
 
     async def _sweep_tenant(self, tenant_id: str, now_ms: int) -> int:
         tenant = await self._directory.tenant(tenant_id)

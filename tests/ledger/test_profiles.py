@@ -1,0 +1,126 @@
+"""Profiles as stored: written whole, each with a version that decisions are compared by."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from ledger.world import World
+from talktime_server.failure import Conflict, NotFound
+from talktime_server.ledger import keys
+from talktime_server.ledger.directory import Directory
+from talktime_server.ledger.profiles import Payer, Tenant, payer_of, tenant_of, to_json
+
+
+async def test_a_written_tenant_is_read_again_with_the_next_version(world: World) -> None:
+    await world.set(display_name="Contoso", floor_micros=-5)
+    fresh = await Directory(world.store).tenant(world.tenant.tenant_id)
+    assert fresh == world.tenant
+    assert (fresh.display_name, fresh.floor_micros, fresh.version) == ("Contoso", -5, 2)
+
+
+async def test_writing_the_same_again_changes_no_version(world: World) -> None:
+    """Or every repeat would send running calls back to be judged."""
+    epoch = await world.epoch()
+    await world.set(display_name=world.tenant.display_name)
+    await world.directory.put_payer(world.tenant.tenant_id, Payer("ann", "US"))
+    assert world.tenant.version == 1
+    assert await world.epoch() == epoch
+
+
+async def test_the_currency_is_fixed_once_made(world: World) -> None:
+    """Semantics 42."""
+    with pytest.raises(Conflict) as caught:
+        await world.set(currency="EUR")
+    assert caught.value.reason == "CURRENCY_FIXED"
+    assert (await world.directory.fresh_tenant(world.tenant.tenant_id)).currency == "USD"
+
+
+async def test_settings_written_during_a_suspension_do_not_end_it(world: World) -> None:
+    """Semantics 66."""
+    await world.directory.suspend(world.tenant.tenant_id, cut_running_calls=True)
+    await world.set(display_name="Contoso")
+    assert (world.tenant.suspended, world.tenant.cut_running_calls) == (True, True)
+    resumed = await world.directory.resume(world.tenant.tenant_id)
+    assert (resumed.suspended, resumed.cut_running_calls) == (False, False)
+    assert resumed.display_name == "Contoso"
+
+
+async def test_licences_are_swapped_in_one_step(world: World) -> None:
+    owner = world.tenant.tenant_id
+    await world.directory.assign_licenses(owner, "ann", add=("A", "B"), remove=())
+    swapped = await world.directory.assign_licenses(owner, "ann", add=("C", "A"), remove=("B",))
+    assert swapped.licenses == ("A", "C")
+    assert (await Directory(world.store).payer(owner, "ann")) == swapped
+
+
+async def test_licences_assigned_at_the_same_moment_are_all_there(world: World) -> None:
+    """Two administrators, each with a process and a cache of their own: none writes over the other."""
+    owner = world.tenant.tenant_id
+    await asyncio.gather(
+        *(
+            Directory(world.store).assign_licenses(owner, "ann", add=(f"SKU{n}",), remove=())
+            for n in range(10)
+        )
+    )
+    payer = await Directory(world.store).payer(owner, "ann")
+    assert sorted(payer.licenses) == [f"SKU{n}" for n in range(10)]
+    assert payer.version == 11
+
+
+async def test_nobody_has_no_payers(world: World) -> None:
+    nobody = f"{world.tenant.tenant_id}-not"
+    with pytest.raises(NotFound) as caught:
+        await world.directory.put_payer(nobody, Payer("ann", "US"))
+    assert caught.value.reason == "UNKNOWN_TENANT"
+    with pytest.raises(NotFound) as caught:
+        await world.directory.payer(world.tenant.tenant_id, "nobody")
+    assert caught.value.reason == "UNKNOWN_PAYER"
+    with pytest.raises(NotFound):
+        await world.directory.suspend(nobody, cut_running_calls=False)
+
+
+async def test_a_cached_profile_is_old_until_somebody_asks_for_a_fresh_one(world: World) -> None:
+    """Semantics 87: the script finds out, not the cache."""
+    owner, elsewhere = world.tenant.tenant_id, Directory(world.store)
+    assert elsewhere.cached(owner, "ann") is None
+    before = await elsewhere.profiles(owner, "ann")
+    await world.directory.put_payer(owner, Payer("ann", "US", blocked=True))
+    assert await elsewhere.profiles(owner, "ann") == before
+    after = await elsewhere.fresh(owner, "ann")
+    assert after.payer is not None
+    assert after.payer.blocked
+    assert elsewhere.cached(owner, "ann") == after
+
+
+async def test_payers_are_listed_by_id_page_by_page(world: World) -> None:
+    owner = world.tenant.tenant_id
+    for name in ("cid", "dot"):
+        await world.directory.put_payer(owner, Payer(name, "US"))
+    first = await world.directory.list_payers(owner, "", 3)
+    assert [payer.payer_id for payer in first] == ["ann", "ben", "cid"]
+    assert [p.payer_id for p in await world.directory.list_payers(owner, "cid", 3)] == ["dot"]
+
+
+async def test_tenants_are_listed_by_id_over_all_shards(world: World) -> None:
+    mine = [f"zz{world.tenant.tenant_id}-{n}" for n in range(5)]
+    for name in mine:
+        await world.directory.put_tenant(world.tenant_like(name))
+    assert len({keys.shard_of(name) for name in mine}) > 1
+    listed = await world.directory.list_tenants(f"zz{world.tenant.tenant_id}", 3)
+    assert [tenant.tenant_id for tenant in listed] == mine[:3]
+    named = await world.directory.named_tenants([*mine[3:], "nobody"], mine[3], 9)
+    assert [tenant.tenant_id for tenant in named] == mine[4:]
+
+
+def test_records_survive_their_text() -> None:
+    tenant = Tenant("t", "USD", "US", "Größe", floor_micros=-(10**12), charge_orphans=True)
+    payer = Payer("p", "US", licenses=("A", "B"), blocked=True, block_reason="why")
+    assert tenant_of(to_json(tenant), 7) == replace(tenant, version=7)
+    assert payer_of(to_json(payer), 7) == replace(payer, version=7)
+
+
+def test_a_record_of_another_version_is_read_as_far_as_it_is_known() -> None:
+    """Semantics 91: fields unknown here are left, fields missing there have their default."""
+    text = '{"payer_id": "p", "country": "US", "licenses": [], "shoe_size": 43}'
+    assert payer_of(text, 1) == Payer("p", "US", version=1)
