@@ -4,6 +4,7 @@ from importlib import resources
 
 import phonenumbers
 import pytest
+
 from talktime_server.decision import catalog
 from talktime_server.decision.catalog import LicenseKind
 from talktime_server.decision.facts import derive

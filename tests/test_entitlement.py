@@ -1,6 +1,7 @@
 """Who may call where, and what pays: the table, read row by row."""
 
 import pytest
+
 from talktime_server.decision import catalog
 from talktime_server.decision.catalog import LicenseKind
 from talktime_server.decision.entitlement import RULES, entitle

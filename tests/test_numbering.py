@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
+
 from talktime_server.decision.catalog import number_plan
 from talktime_server.decision.facts.derive import PHONENUMBERS_VERSION, SHARED_COST_IN_GB
 from talktime_server.decision.facts.digit_patterns import START, Machine

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from rpc.edge_kit import Kit, make_kit
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import Message
+
 from talktime.v1.account_service_pb2 import PutRateDeckRequest, PutRateDeckResponse
 from talktime.v1.authorization_service_pb2 import (
     AuthorizeRequest,

@@ -4,6 +4,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from talktime.v1.authorization_service_pb2 import AuthorizeRequest, CallType, SettleRequest
 from talktime_server.failure import Invalid
 from talktime_server.rpc import pages

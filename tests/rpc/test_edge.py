@@ -14,6 +14,7 @@ from google.rpc import (  # type: ignore[import-untyped]  # ships no types
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from rpc.edge_kit import (
     AUTHORIZE,
     GET_CALL,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
 from rpc.edge_kit import EXCHANGE, Kit, good_request
 from talktime.v1.authorization_service_pb2 import (
     AuthorizeResponse,

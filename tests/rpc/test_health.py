@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import (  # type: ignore[import-unty
     ServerReflectionRequest,
     ServerReflectionResponse,
 )
+
 from rpc.edge_kit import Kit, details
 from talktime_server.failure import Code, TooMuch
 from talktime_server.rpc.edge import Edge, Incoming

@@ -1,6 +1,7 @@
 """The limiter refuses at its limit, keeps a part for settles, and forgets what has left."""
 
 import pytest
+
 from talktime_server.failure import TooMuch
 from talktime_server.rpc.limiter import Limiter
 from talktime_server.rpc.shapes import Lane

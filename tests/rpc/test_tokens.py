@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+
 from talktime_server.failure import Forbidden, Invalid, Unauthenticated
 from talktime_server.rpc import token_file, tokens
 from talktime_server.rpc.shapes import Identity, Role

@@ -5,7 +5,6 @@ anything is written.
 from collections.abc import Sequence
 
 from talktime.v1 import account_service_pb2 as pb
-
 from talktime_server.decision import catalog
 from talktime_server.ledger.profiles import Payer, Tenant
 from talktime_server.rpc.decoding import Checks

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.protobuf.message import Message
-from talktime.v1 import account_service_pb2 as pb
 
+from talktime.v1 import account_service_pb2 as pb
 from talktime_server.decision.price_list import PriceList
 from talktime_server.decision.rating import RateRow, check_row
 from talktime_server.failure import NotServed

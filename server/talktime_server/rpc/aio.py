@@ -117,13 +117,13 @@ async def _unary(edge: Edge, path: str, _: AsyncIterator[bytes], context: Any) -
 
 async def _message(context: Any) -> bytes:
     """The call's message, or its refusal when it does not come in time. A timer costs less than asyncio.timeout."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    task, late = asyncio.current_task(), asyncio.Event()
     assert task is not None
-    timer = loop.call_later(MESSAGE_LIMIT_S, task.cancel)
+    timer = asyncio.get_running_loop().call_later(MESSAGE_LIMIT_S, _interrupt, task, late)
     try:
         body = await context.read()
     except asyncio.CancelledError:
-        if loop.time() < timer.when():
+        if not late.is_set():
             raise
         task.uncancel()
         raise TooLate("MESSAGE_LATE", f"no message came in {MESSAGE_LIMIT_S:g} s") from None
@@ -132,6 +132,11 @@ async def _message(context: Any) -> bytes:
     if body is grpc.aio.EOF:
         raise message_missing(part=False)
     return bytes(body)
+
+
+def _interrupt(task: asyncio.Task[Any], late: asyncio.Event) -> None:
+    late.set()
+    task.cancel()
 
 
 async def _exchange(

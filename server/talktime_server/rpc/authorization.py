@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from google.protobuf.message import Message
-from talktime.v1 import authorization_service_pb2 as pb
 
+from talktime.v1 import authorization_service_pb2 as pb
 from talktime_server.decision.calls import Calls, Question
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.decision.quote import explain

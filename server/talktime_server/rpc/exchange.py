@@ -24,7 +24,6 @@ from talktime.v1.authorization_service_pb2 import (
     Operation,
     OperationResult,
 )
-
 from talktime_server.failure import Applied, Failure, Invalid, TooMuch, Violation
 from talktime_server.rpc.deadline import MAX_TIMEOUT_S, Deadlines, too_late
 from talktime_server.rpc.decoding import decode

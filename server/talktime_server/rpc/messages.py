@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from talktime.v1 import account_service_pb2 as accounts_pb
 from talktime.v1 import authorization_service_pb2 as pb
-
 from talktime_server.decision.calls import Answer
 from talktime_server.decision.rating import Rate
 from talktime_server.ledger.profiles import Payer, Tenant

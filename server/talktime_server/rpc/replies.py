@@ -6,9 +6,9 @@ The messages mirror google.rpc's, wire-equal, so that every gRPC client's own er
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+
 from talktime.v1.authorization_service_pb2 import OperationResult
 from talktime.v1.status_pb2 import BadRequest, ErrorInfo, FieldViolation, RetryInfo, Status
-
 from talktime_server.failure import Failure
 from talktime_server.rpc.shapes import Reply
 
