@@ -13,7 +13,8 @@ from pathlib import Path
 from talktime_server import tether
 
 PAUSE_FIRST_S = 0.1
-PAUSE_MOST_S = 5.0
+# So that calls are served again soon after a store that was long away is back.
+PAUSE_MOST_S = 2.0
 # A process that lived this long was well: the next pause is the first one again.
 WELL_AFTER_S = 10.0
 

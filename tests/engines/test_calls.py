@@ -120,8 +120,15 @@ async def test_a_message_over_the_cap_is_refused(engine: Engine, tmp_path: Path)
 async def test_headers_without_a_message_are_cut_and_take_no_slot(
     engine: Engine, tmp_path: Path
 ) -> None:
-    """B18: an open half and a closed half. Others are served all the while, even with one slot in all."""
-    async with running(tmp_path, engine=engine, in_flight=1) as service:
+    """B18: an open half and a closed half. Others are served all the while, even with one slot in all.
+
+    A stream may be silent for longer: its caller says something when there is something to ask.
+    """
+    async with (
+        running(tmp_path, engine=engine, in_flight=1) as service,
+        own_channel(service.address) as channel,
+    ):
+        chat: Any = channel.stream_stream(CHAT)()
         cut = [
             asyncio.create_task(asyncio.to_thread(headers_alone, service.address, flags))
             for flags in (END_HEADERS, END_HEADERS | END_STREAM)
@@ -130,6 +137,8 @@ async def test_headers_without_a_message_are_cut_and_take_no_slot(
             await once(service.address, "served")
             await asyncio.wait(cut, timeout=0.2)
         assert all(task.result() < 6.0 for task in cut)
+        await chat.write(b"at last")
+        assert await chat.read() == b"at last"
 
 
 def headers_alone(address: str, flags: int) -> float:
