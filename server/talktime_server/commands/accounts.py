@@ -1,0 +1,177 @@
+"""`talktime funds`, `balance`, `entries` and `conservation`: a tenant's money, its journal, and the proof of both."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talktime_server.commands.exits import Exit
+from talktime_server.commands.money import decimal_of, micros_of, money, signed
+from talktime_server.commands.output import facts, instant, line, table
+from talktime_server.commands.session import Session, asks
+
+if TYPE_CHECKING:
+    from talktime import Balance, Client, Conservation, Entry
+
+funds = typer.Typer(no_args_is_help=True)
+
+
+@asks(funds, "add")
+def add(
+    session: Session,
+    amount: Annotated[
+        int, typer.Argument(metavar="AMOUNT", parser=micros_of, help="How much, as 25 or 0.50.")
+    ],
+    funding_id: Annotated[
+        str,
+        typer.Option(
+            "--id",
+            help="The purchase, as an invoice number: it is added once, however often asked.",
+        ),
+    ],
+    expire_days: Annotated[
+        int, typer.Option(min=0, help="Days until what is unused is lost; 0 is 365.")
+    ] = 0,
+) -> None:
+    """Adds credits to a tenant, once per id.
+
+    Example: talktime funds add 25 --id INV-2041 --tenant contoso
+    """
+    with session.client() as client:
+        receipt = client.add_funds(funding_id, amount, expire_days=expire_days)
+    pairs = [
+        ("Added", money(amount, receipt.balance.currency_code if receipt.balance else "")),
+        ("Answer", "the first one again: it was added before" if receipt.replayed else ""),
+        *_money(receipt.balance),
+        ("Unused credits end", instant(receipt.expire_time)),
+    ]
+    session.show(receipt, facts("", pairs))
+
+
+def balance(session: Session) -> None:
+    """Shows a tenant's money: what is there, what is set aside, and what became of all that was ever added.
+
+    Example: talktime balance --tenant contoso
+    """
+    with session.client() as client:
+        answer = client.get_balance()
+    now = answer.balance
+    currency = now.currency_code if now else ""
+    pairs = [
+        *_money(now),
+        ("Added in all", money(answer.loaded_micros, currency)),
+        ("Spent", money(answer.spent_micros, currency)),
+        ("Expired", money(answer.expired_micros, currency)),
+        ("Refunded", money(answer.refunded_micros, currency)),
+        ("Uncollected", money(answer.uncollected_micros, currency)),
+        ("Open calls", answer.open_calls),
+        ("Holds ended by time", answer.abandoned_calls),
+        ("Unused credits end", instant(answer.expire_time)),
+    ]
+    session.show(answer, facts("", pairs))
+
+
+def entries(
+    session: Session,
+    reference: Annotated[
+        str, typer.Option(metavar="ID", help="Only lines about this call or funding.")
+    ] = "",
+    last: Annotated[int, typer.Option(min=0, help="Only so many, the newest; 0 shows all.")] = 0,
+) -> None:
+    """Lists a tenant's journal, oldest first: every movement of money and minutes.
+
+    Example: talktime entries --tenant contoso --last 20
+
+    Example: talktime entries --tenant contoso --reference call-7f3a --json
+    """
+    with session.client() as client:
+        found = list(client.list_entries(reference_id=reference, page_size=500))
+    found = found[-last:] if last else found
+    columns = (">Line", "When", "What", "About", ">Balance", ">Set aside", ">Talk time")
+    session.show({"entries": found}, table("", columns, map(_entry_row, found)))
+
+
+def conservation(session: Session) -> None:
+    """Proves that no money was lost or made: of one tenant, or of every one the token may see. Exits 1 if any was.
+
+    Example: talktime conservation
+
+    Example: talktime conservation --tenant contoso --json
+    """
+    with session.client() as client:
+        tenants = [session.tenant_id] if session.tenant_id else _tenant_ids(client)
+        proofs = {tenant: client.check_conservation(tenant) for tenant in tenants}
+    conserved = all(proof.conserved for proof in proofs.values())
+    columns = ("Tenant", *PROOF_COLUMNS)
+    rows = [(tenant, *proof_row(proof)) for tenant, proof in proofs.items()]
+    session.show(
+        {
+            "conserved": conserved,
+            "tenants": [{"tenant_id": t, "proof": p} for t, p in proofs.items()],
+        },
+        table("", columns, rows),
+        line(VERDICTS[conserved], "green" if conserved else "bold red"),
+    )
+    if not conserved:
+        raise typer.Exit(int(Exit.FAILED))
+
+
+PROOF_COLUMNS = (
+    ">Added",
+    ">Spent",
+    ">Set aside",
+    ">Free",
+    ">Expired",
+    ">Refunded",
+    ">Lines",
+    "Exact",
+)
+VERDICTS = {
+    True: "Added = spent + set aside + free + expired + refunded, to the last millionth.",
+    False: "Money is not conserved. Stop the service and keep the store's files.",
+}
+
+
+def proof_row(proof: "Conservation") -> tuple[object, ...]:
+    """A proof as a line of a table with the columns above."""
+    sums = (
+        proof.loaded_micros,
+        proof.spent_micros,
+        proof.held_micros,
+        proof.available_micros,
+        proof.expired_micros,
+        proof.refunded_micros,
+    )
+    return (*map(decimal_of, sums), proof.entries, proof.conserved)
+
+
+def _tenant_ids(client: "Client") -> list[str]:
+    return [tenant.tenant_id for tenant in client.list_tenants(page_size=500)]
+
+
+def _money(now: "Balance | None") -> list[tuple[str, object]]:
+    if now is None:
+        return []
+    return [
+        ("Balance", money(now.settled_micros, now.currency_code)),
+        ("Set aside for calls", money(now.held_micros, now.currency_code)),
+        ("Free", money(now.available_micros, now.currency_code)),
+    ]
+
+
+def _entry_row(entry: "Entry") -> tuple[object, ...]:
+    return (
+        entry.version,
+        instant(entry.entry_time),
+        entry.kind,
+        entry.reference_id,
+        signed(entry.settled_delta_micros),
+        signed(entry.held_delta_micros),
+        f"{entry.seconds} s" if entry.seconds else "",
+    )
+
+
+def add_to(root: typer.Typer) -> None:
+    """Hangs the commands that have no group of their own below `talktime` itself."""
+    asks(root, "balance")(balance)
+    asks(root, "entries")(entries)
+    asks(root, "conservation")(conservation)

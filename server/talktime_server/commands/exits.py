@@ -1,0 +1,152 @@
+"""How a command ends: its exit code, and the sentence for whoever typed it.
+
+Heavy imports wait until they are needed, here and in all of these rooms, so that `talktime --help` is there at once.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from talktime import TalktimeError, Violation
+
+
+class Exit(IntEnum):
+    """What an exit code means; the same for every command."""
+
+    FINE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    NOT_FOUND = 4
+    UNREACHABLE = 5
+    NOT_ALLOWED = 6
+    CONFLICT = 7
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    Exit.FINE: "fine",
+    Exit.FAILED: "a check failed, or something broke",
+    Exit.USAGE: "the command line, a setting or a field is wrong",
+    Exit.REFUSED: "the call was refused",
+    Exit.NOT_FOUND: "there is no such tenant, payer, call, deck or token",
+    Exit.UNREACHABLE: "the service or its store cannot be asked now",
+    Exit.NOT_ALLOWED: "there is no token, or it may not do this",
+    Exit.CONFLICT: "the id was used for something else, or the state forbids it",
+    Exit.INTERRUPTED: "interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One field and the rule it broke; of a file, on which line."""
+
+    field: str
+    rule: str
+    text: str
+    line: int = 0
+
+    def as_document(self) -> dict[str, object]:
+        """What a program reads of it."""
+        line = {"line": self.line} if self.line else {}
+        return {**line, "field": self.field, "rule": self.rule, "text": self.text}
+
+
+class Stop(Exception):
+    """Ends the command with an exit code and a text that says what is wrong and what to do."""
+
+    def __init__(
+        self,
+        code: Exit,
+        text: str,
+        *,
+        reason: str = "",
+        outcome: str = "NOT_APPLIED",
+        faults: tuple[Fault, ...] = (),
+    ) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.reason = reason or code.name
+        self.outcome = outcome
+        self.faults = faults
+
+    def as_document(self) -> dict[str, object]:
+        """What a program reads on standard error."""
+        faults = [fault.as_document() for fault in self.faults]
+        error = {"exit_code": int(self.code), "reason": self.reason, "outcome": self.outcome}
+        return {"error": {**error, "text": self.text, "faults": faults}}
+
+
+def stop_for(error: "TalktimeError", target: str) -> Stop:
+    """How a command ends when the service failed to do what was asked."""
+    code, text = _ending(error, target)
+    return Stop(
+        code,
+        text,
+        reason=error.reason,
+        outcome=str(error.outcome),
+        faults=tuple(map(_fault, error.violations)),
+    )
+
+
+def sentence(text: object, *, capital: bool = True) -> str:
+    """A text as a sentence of its own."""
+    said = str(text).strip() or "no reason was given"
+    start = said[0].upper() if capital else said[0]
+    return start + said[1:] + ("" if said.endswith((".", "!", "?")) else ".")
+
+
+def _ending(error: "TalktimeError", target: str) -> tuple[Exit, str]:
+    code = _CODES.get(type(error).__name__, Exit.FAILED)
+    if error.reason == "NOT_CONNECTED":
+        return code, _NOT_RUNNING.format(target=target)
+    if error.violations:
+        return code, _wrong_fields(error.violations)
+    if advice := _ADVICE.get(error.reason) or _ADVICE.get(type(error).__name__):
+        return code, f"{sentence(error.message)} {advice}"
+    return code, sentence(error.message)
+
+
+def _wrong_fields(violations: "tuple[Violation, ...]") -> str:
+    if len(violations) > 1:
+        return f"{len(violations)} fields are refused:"
+    (only,) = violations
+    return f"{only.field} {sentence(only.text, capital=False)}{_OPTION_HINTS.get(only.field, '')}"
+
+
+def _fault(violation: "Violation") -> Fault:
+    return Fault(violation.field, violation.rule, violation.text)
+
+
+_CODES = {
+    "InvalidRequest": Exit.USAGE,
+    "NotAuthenticated": Exit.NOT_ALLOWED,
+    "NotPermitted": Exit.NOT_ALLOWED,
+    "NotFound": Exit.NOT_FOUND,
+    "IdempotencyMismatch": Exit.CONFLICT,
+    "Conflict": Exit.CONFLICT,
+    "TooMuch": Exit.UNREACHABLE,
+    "DeadlineExceeded": Exit.UNREACHABLE,
+    "Unavailable": Exit.UNREACHABLE,
+    "Cancelled": Exit.INTERRUPTED,
+}
+
+_OPTION_HINTS = {"tenant_id": " Name it with --tenant or TALKTIME_TENANT."}
+
+_NOT_RUNNING = (
+    "No service answers at {target}. Start one with `talktime serve`,"
+    " or name another with --target or TALKTIME_TARGET."
+)
+
+_ADVICE = {
+    "NotAuthenticated": "Name one with --token-file or TALKTIME_TOKEN;"
+    " `talktime token create`, on the service's machine, makes one.",
+    "NotPermitted": "`talktime token list`, on the service's machine, shows what each token may do.",
+    "STORE_AWAY": "Look at the store; `talktime doctor` does. Nothing was done; ask again.",
+    "STORE_SILENT": "Whether it was done is not known: ask again with the same id, and it is done once.",
+    "DeadlineExceeded": "Ask again with the same id: whatever was done is done once.",
+    "IDEMPOTENCY_MISMATCH": "Choose another id, or ask exactly as before.",
+    "DECK_INCOMPLETE": "Import it again: rows that are there already are not doubled.",
+}

@@ -1,0 +1,153 @@
+"""What a command shows: tables for people, one JSON document for programs, and what went wrong on standard error."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from talktime_server.commands.exits import Stop
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+# A pipe has no width; a file or a pager takes lines this long.
+_PIPE_COLUMNS = 160
+
+
+class Output:
+    """Where answers go, and in which form."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def show(self, document: Any, *drawings: "Callable[[], RenderableType]") -> None:
+        """Prints an answer: the document for programs, or the drawings, which are made only then, for people."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=False) + "\n")
+            return
+        drawn_on = console()
+        for draw in drawings:
+            drawn_on.print(draw())
+
+    def fail(self, stop: Stop) -> None:
+        """Says what is wrong, on standard error."""
+        if self.as_json:
+            sys.stderr.write(json.dumps(stop.as_document(), indent=2, ensure_ascii=False) + "\n")
+            return
+        sys.stderr.write(f"talktime: {_printable(stop.text)}\n")
+        if len(stop.faults) > 1:
+            for fault in stop.faults:
+                sys.stderr.write(
+                    f"  {_printable(fault.field)}: {_printable(fault.text)} ({fault.rule})\n"
+                )
+
+
+def console(*, stderr: bool = False, color: bool = True) -> "Console":
+    """A console for people; NO_COLOR and a pipe make it plain."""
+    from rich.console import Console
+
+    plain_text = not color or bool(os.environ.get("NO_COLOR"))
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(
+        stderr=stderr,
+        width=None if is_terminal else _PIPE_COLUMNS,
+        color_system=None if plain_text else "auto",
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> "Callable[[], RenderableType]":
+    """A table; a column whose name begins with ">" is set to the right, as amounts are."""
+
+    def draw() -> "RenderableType":
+        drawn = ruled_table(title, gap=1)
+        for column in columns:
+            right = column.startswith(">")
+            name = column.removeprefix(">")
+            drawn.add_column(name, justify="right" if right else "left", overflow="fold")
+        for row in rows:
+            drawn.add_row(*(_printable(cell) for cell in row))
+        return drawn
+
+    return draw
+
+
+def ruled_table(title: str = "", *, gap: int = 0) -> "Table":
+    """An empty table with a line below its head, its columns one space and the gap apart."""
+    from rich.box import Box
+    from rich.table import Table
+
+    return Table(
+        title=title or None,
+        title_justify="left",
+        box=Box("    \n    \n ── \n    \n    \n    \n    \n    \n"),
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
+    )
+
+
+def facts(title: str, pairs: Iterable[tuple[str, object]]) -> "Callable[[], RenderableType]":
+    """One thing's facts, a line each; those that say nothing are left out."""
+
+    def draw() -> "RenderableType":
+        from rich.table import Table
+
+        drawn = Table.grid(padding=(0, 3))
+        drawn.title, drawn.title_justify = title or None, "left"
+        for name, value in pairs:
+            if value not in ("", None):
+                drawn.add_row(name, _printable(value))
+        return drawn
+
+    return draw
+
+
+def line(text: str, style: str = "") -> "Callable[[], RenderableType]":
+    """One sentence."""
+
+    def draw() -> "RenderableType":
+        from rich.text import Text
+
+        return Text(_printable(text), style=style)
+
+    return draw
+
+
+def instant(at: datetime | None) -> str:
+    """A moment for people, in UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
+
+
+def talk_time(seconds: int) -> str:
+    """A length for people: "90 s", "10 min", "24 h"."""
+    if seconds and seconds % 3600 == 0:
+        return f"{seconds // 3600} h"
+    return f"{seconds // 60} min" if seconds and seconds % 60 == 0 else f"{seconds} s"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: records as objects, instants as ISO 8601 in UTC, money as whole micros."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value
+
+
+def _printable(value: object) -> str:
+    # Names come from other people: an escape sequence in one must not steer the terminal.
+    text = "yes" if value is True else "no" if value is False else str(value)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,177 @@
+"""`talktime rates`: decks of rates, read and checked here, uploaded whole, and put in force in one step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talktime_server.commands.exits import Exit, Fault, Stop
+from talktime_server.commands.money import decimal_of
+from talktime_server.commands.output import console, facts, instant, line, table
+from talktime_server.commands.session import Region, Session, asks
+
+if TYPE_CHECKING:
+    from talktime import Client, RateDeck, RateRow
+    from talktime.client import Progress
+    from talktime_server.decision.rating import BadRow, DeckFile
+
+group = typer.Typer(no_args_is_help=True)
+
+# A file that is wrong throughout need not be printed throughout; a program gets every row.
+_ROWS_SHOWN = 50
+
+Deck = Annotated[str, typer.Argument(metavar="DECK", help="The deck's version.")]
+
+
+@asks(group, "import", of_tenant=False)
+def import_(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with the columns named below.")],
+    deck: Annotated[str, typer.Option(help="The version to store it as; it cannot change later.")],
+    activate: Annotated[
+        bool, typer.Option("--activate", help="Put it in force when all of it is stored.")
+    ] = False,
+) -> None:
+    """Reads a deck, names every bad row, and stores it if there is none; a deck with a bad row is not sent at all.
+
+    Columns: prefix, destination, rate_per_minute, connection_fee, initial_seconds, increment_seconds, currency.
+
+    Example: talktime rates import rates.csv --deck 2026-07 --activate
+    """
+    read = _read(file)
+    if read.bad:
+        _refuse(session, file, read.bad)
+    with session.client() as client, _progress(session) as progress:
+        stored = client.put_rate_deck(deck, read.currency, _rows(read), on_progress=progress)
+        in_force = client.activate_rate_deck(deck, len(read.rows)) if activate else None
+    document = {"deck_version": deck, "currency_code": read.currency, "row_count": stored}
+    text = f"Stored {stored:,} rows as deck {deck} ({read.currency})"
+    after = "; it is in force." if in_force else f". Next: talktime rates activate {deck}"
+    session.show({**document, "active": in_force is not None}, line(text + after))
+
+
+@asks(group, "activate", of_tenant=False)
+def activate_(
+    session: Session,
+    deck: Deck,
+    rows: Annotated[
+        int, typer.Option(min=0, help="How many rows it must have; 0 takes what is stored.")
+    ] = 0,
+) -> None:
+    """Puts a stored deck in force for new calls in its currency, in one step; open calls keep their rate.
+
+    Example: talktime rates activate 2026-07 --rows 36204
+    """
+    with session.client() as client:
+        in_force = client.activate_rate_deck(deck, rows or _stored_rows(client, deck))
+    session.show(in_force, facts("", _deck_facts(in_force)))
+
+
+@asks(group, "show", of_tenant=False)
+def show(
+    session: Session,
+    number: Annotated[str, typer.Argument(help="Show what this number costs, too.")] = "",
+    region: Region = "",
+) -> None:
+    """Lists the stored decks and, for a number, the rows that price it.
+
+    Example: talktime rates show +442079460018
+    """
+    with session.client(region) as client:
+        found = client.get_rate_decks(number)
+    decks = [
+        (d.deck_version, d.currency_code, f"{d.row_count:,}", d.active, instant(d.active_time))
+        for d in found.decks
+    ]
+    rates = [
+        (
+            r.destination,
+            r.prefix,
+            decimal_of(r.rate_per_minute_micros),
+            decimal_of(r.connection_fee_micros),
+            f"{r.initial_seconds}/{r.increment_seconds}",
+            r.deck_version,
+        )
+        for r in found.rates
+    ]
+    drawings = [table("", ("Deck", "Currency", ">Rows", "In force", "Since"), decks)]
+    if number:
+        columns = ("Destination", "Prefix", ">Per minute", ">To connect", ">Seconds", "Deck")
+        drawings.append(table(f"What {number} costs", columns, rates))
+    session.show(found, *drawings)
+
+
+def _read(file: Path) -> "DeckFile":
+    from talktime_server.decision.rating import read_csv
+
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            return read_csv(lines)
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"{file}: cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError as error:
+        raise Stop(
+            Exit.FAILED, f"{file}: is not UTF-8 at byte {error.start}; save it as UTF-8."
+        ) from None
+
+
+def _refuse(session: Session, file: Path, bad: tuple["BadRow", ...]) -> None:
+    text = f"{file}: {len(bad):,} faults; nothing was sent."
+    if session.output.as_json:
+        faults = tuple(Fault(row.field, row.rule, row.text, row.line) for row in bad)
+        raise Stop(Exit.FAILED, text, reason="BAD_DECK", faults=faults)
+    shown = [(row.line, row.field, row.rule, row.text) for row in bad[:_ROWS_SHOWN]]
+    draw = table("", (">Line", "Field", "Rule", "Why"), shown)
+    console(stderr=True).print(draw())
+    if len(bad) > _ROWS_SHOWN:
+        text += f" The first {_ROWS_SHOWN} are shown; --json names all."
+    raise Stop(Exit.FAILED, text)
+
+
+def _rows(read: "DeckFile") -> "Iterator[RateRow]":
+    from talktime import RateRow
+
+    for row in read.rows:
+        yield RateRow(
+            row.prefix,
+            row.destination,
+            row.rate_per_minute_micros,
+            row.connection_fee_micros,
+            row.initial_seconds,
+            row.increment_seconds,
+        )
+
+
+@contextmanager
+def _progress(session: Session) -> "Iterator[Progress | None]":
+    """A bar while the deck is sent, where somebody watches."""
+    drawn_on = console(stderr=True)
+    if session.output.as_json or not drawn_on.is_terminal:
+        yield None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=drawn_on, transient=True) as bar:
+        task = bar.add_task("Storing the deck", total=None)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total)
+
+
+def _stored_rows(client: "Client", deck: str) -> int:
+    for stored in client.get_rate_decks().decks:
+        if stored.deck_version == deck:
+            return stored.row_count
+    raise Stop(
+        Exit.NOT_FOUND, f"There is no deck {deck}. `talktime rates show` lists those stored."
+    )
+
+
+def _deck_facts(deck: "RateDeck") -> list[tuple[str, object]]:
+    return [
+        ("Deck", deck.deck_version),
+        ("Currency", deck.currency_code),
+        ("Rows", f"{deck.row_count:,}"),
+        ("In force", deck.active),
+        ("Since", instant(deck.active_time)),
+    ]

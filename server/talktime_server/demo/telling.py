@@ -1,0 +1,184 @@
+"""How the demo is told: each answer in a few words, each scene as a small table, and the proof at the end."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from talktime import (
+    Authorization,
+    Conservation,
+    Extension,
+    Funding,
+    Payer,
+    Release,
+    Settlement,
+    SourceKind,
+)
+from talktime_server.commands.accounts import PROOF_COLUMNS, VERDICTS, proof_row
+from talktime_server.commands.money import decimal_of
+from talktime_server.commands.output import console, ruled_table, table, talk_time
+
+if TYPE_CHECKING:
+    from talktime_server.supervisor import Supervisor
+
+# Together they fit a terminal of 80 columns.
+_WHAT, _ANSWER, _MONEY = 31, 28, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happened, what came of it, and the tenant's free money around it; None where it was not asked for."""
+
+    what: str
+    answer: str
+    expected: str
+    before_micros: int | None
+    after_micros: int | None
+    moved_as_expected: bool
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the answer and the money came out as they should."""
+        return self.answer == self.expected and self.moved_as_expected
+
+
+def worded(answer: object) -> str:
+    """An answer in a few words; several answers as a count of their first words."""
+    match answer:
+        case Authorization() | Extension():
+            return _verdict(answer)
+        case Settlement():
+            return _receipt(answer)
+        case Release():
+            return "given back" + _again(answer.replayed)
+        case Funding():
+            return "added" + _again(answer.replayed)
+        case Payer():
+            return "known"
+        case list():
+            counted = Counter(worded(each).split()[0] for each in answer)
+            return ", ".join(f"{count} {word}" for word, count in sorted(counted.items()))
+        case _:
+            return str(answer)
+
+
+def _verdict(answer: Authorization | Extension) -> str:
+    if not answer.authorized:
+        return f"refused {answer.reason}" + _again(answer.replayed)
+    paid = any(source.kind is SourceKind.CREDITS for source in answer.sources)
+    said = f"granted {talk_time(answer.granted_seconds)}"
+    return (
+        said
+        + (", the last" if answer.final_grant else "")
+        + ("" if paid else ", for nothing")
+        + _again(answer.replayed)
+    )
+
+
+def _receipt(answer: Settlement) -> str:
+    return (
+        ("charged" if answer.charged_micros else "charged nothing")
+        + (", late" if answer.late else "")
+        + (", unreserved" if answer.unreserved else "")
+        + _again(answer.replayed)
+    )
+
+
+def _again(replayed: bool) -> str:
+    return ", as before" if replayed else ""
+
+
+class Teller:
+    """Prints the story, and counts what came out as it should."""
+
+    def __init__(self, *, color: bool) -> None:
+        self._console = console(color=color)
+        self._began_s = time.monotonic()
+        self._steps = 0
+        self._wrong = 0
+        self._conserved = False
+
+    def open(self, supervisor: "Supervisor") -> None:
+        """Says what runs."""
+        self._say(
+            "talktime decides calls, holds the money for them, and settles what was used.", "bold"
+        )
+        self._say(
+            f"A service of its own is up: engine {supervisor.engine}, {supervisor.choice.why}"
+        )
+        self._say("Money is in dollars; a tenant's free money is what no call has set aside.")
+
+    def tell(self, title: str, told: str, steps: Sequence[Step]) -> None:
+        """Shows a scene that was played."""
+        self._console.print()
+        self._console.print(Text.assemble((title, "bold cyan"), ("  " + told, "dim")))
+        drawn = ruled_table()
+        drawn.add_column("What happens", width=_WHAT)
+        drawn.add_column("Answer", width=_ANSWER)
+        drawn.add_column("Free", width=_MONEY, justify="right")
+        drawn.add_column("After", width=_MONEY, justify="right")
+        drawn.add_column("", width=1)
+        for step in steps:
+            self._count(step.as_expected)
+            drawn.add_row(*_cells(step))
+        self._console.print(drawn)
+        for step in steps:
+            if not step.as_expected:
+                self._say(
+                    f"  ✗ {step.what}: expected {step.expected!r}, and the price by the deck",
+                    "bold red",
+                )
+
+    def prove(self, proofs: Mapping[str, Conservation]) -> None:
+        """Shows that no money was lost or made, for every tenant."""
+        self._conserved = all(proof.conserved for proof in proofs.values())
+        self._console.print()
+        self._say("Where the money is", "bold cyan")
+        rows = [(tenant, *proof_row(proof)) for tenant, proof in proofs.items()]
+        self._console.print(table("", ("Tenant", *PROOF_COLUMNS), rows)())
+        self._say(VERDICTS[self._conserved], "" if self._conserved else "bold red")
+
+    def close(self) -> bool:
+        """Says how it came out, and returns whether all was as it should be."""
+        took = f"{time.monotonic() - self._began_s:.1f} s"
+        self._console.print()
+        if self._wrong or not self._conserved:
+            self._say(
+                f"{self._wrong} of {self._steps} steps came out otherwise. {took}.", "bold red"
+            )
+            return False
+        self._say(f"All {self._steps} steps came out as they should, in {took}.", "bold green")
+        self._say("Next: talktime serve, and talktime --help for the commands.")
+        return True
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style=style))
+
+    def _count(self, as_expected: bool) -> None:
+        self._steps += 1
+        self._wrong += not as_expected
+
+
+def _cells(step: Step) -> tuple[Text, ...]:
+    good = step.as_expected
+    moved = step.before_micros != step.after_micros
+    return (
+        Text(step.what),
+        Text(step.answer, style=_style(step)),
+        Text(_amount(step.before_micros), style="dim"),
+        Text(_amount(step.after_micros), style="bold" if moved else "dim"),
+        Text("✓" if good else "✗", style="green" if good else "bold red"),
+    )
+
+
+def _style(step: Step) -> str:
+    word = step.answer.split()[0]
+    return {"refused": "yellow", "error": "red"}.get(word, "green")
+
+
+def _amount(micros: int | None) -> str:
+    return "" if micros is None else decimal_of(micros)
