@@ -35,6 +35,8 @@ class Reply:
     facts: dict[str, str] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict)
     """The rule of each violation, by field."""
+    said: str = ""
+    """Every text for people in it."""
 
     def answer(self, kind: type[M]) -> M:
         """The answer of a call that succeeded."""
@@ -123,7 +125,13 @@ def _failed(call: Any) -> Reply:
         reason=cause.reason,
         facts=dict(cause.metadata),
         fields=fields,
+        said=" ".join([call.details() or "", *cause.metadata.values(), *described(blamed)]),
     )
+
+
+def described(blamed: status_pb2.BadRequest) -> Iterable[str]:
+    """The sentences of its violations."""
+    return (violation.description for violation in blamed.field_violations)
 
 
 def _details_of(metadata: Iterable[tuple[str, str | bytes]]) -> bytes:

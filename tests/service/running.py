@@ -7,7 +7,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from talktime_server.supervisor import Supervisor
 START_LIMIT_S = 40.0
 LOOK_EVERY_S = 0.01
 EVERY_TENANT = ("*",)
+LONE = "lone-tenant"  # the only tenant of some tokens
 
 T = TypeVar("T")
 
@@ -52,6 +53,12 @@ class Service:
         self.supervisor = Supervisor(Settings.read({}, **{**chosen, **settings}), self.log_path)
         self.operator = self.token(Role.OPERATOR)
         self.router = self.token(Role.ROUTER)
+        self.auditor = self.token(Role.AUDITOR)
+        self.lone_router = self.token(Role.ROUTER, [LONE])
+        self.lone_admin = self.token(Role.ADMIN, [LONE])
+        now, hour = datetime.now(UTC), timedelta(hours=1)
+        self.expired = self.token(Role.OPERATOR, expires=now - hour)
+        self.early = self.token(Role.OPERATOR, not_before=now + hour)
         self._ready = threading.Event()
         self._stop: Callable[[], object] = lambda: None
         self._failure: BaseException | None = None
