@@ -14,7 +14,7 @@ from talktime_server.failure import Failure, TooLate
 from talktime_server.rpc.edge import Edge
 from talktime_server.rpc.framing import MESSAGE_BYTES, message_missing
 from talktime_server.rpc.replies import reply_of
-from talktime_server.rpc.shapes import Draining, Incoming, Reply
+from talktime_server.rpc.shapes import Incoming, Reply
 
 # How long a caller may take to send its message after its headers.
 MESSAGE_LIMIT_S = 5.0
@@ -51,6 +51,7 @@ class AioServer:
     """One server over one edge."""
 
     def __init__(self, edge: Edge, settings: Settings) -> None:
+        self._edge = edge
         self._paths = _EveryPath(edge)
         self._server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((self._paths,))
@@ -73,7 +74,7 @@ class AioServer:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._paths.refusing = True
+        self._edge.refuse_new()
         seen = -1
         while seen != self._paths.calls and loop.time() - began < REFUSE_LIMIT_S:
             seen = self._paths.calls
@@ -87,24 +88,14 @@ class _EveryPath(grpc.GenericRpcHandler):
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self.calls = 0
-        self.refusing = False
 
     def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         self.calls += 1
-        if self.refusing:
-            return _REFUSE
         path = call.method
         if self._edge.streaming(path):
             return grpc.stream_stream_rpc_method_handler(partial(_exchange, self._edge, path))
         # Not unary_unary: that waits for the message without a limit before it calls us.
         return grpc.stream_unary_rpc_method_handler(partial(_unary, self._edge, path))
-
-
-async def _refuse(_: AsyncIterator[bytes], context: Any) -> bytes:
-    return _write(context, reply_of(Draining.now()))
-
-
-_REFUSE: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.stream_unary_rpc_method_handler(_refuse)
 
 
 async def _unary(edge: Edge, path: str, _: AsyncIterator[bytes], context: Any) -> bytes:

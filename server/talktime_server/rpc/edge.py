@@ -85,6 +85,7 @@ class Edge:
         self._open_streams = 0
         self._deadlines = Deadlines()
         self._draining = asyncio.Event()
+        self._refusing = False
 
     @property
     def in_flight(self) -> int:
@@ -107,6 +108,8 @@ class Edge:
             if method.passes_first and (passing := method.passes_first(request, identity)):
                 response = await self._deadlines.within(passing, MAX_TIMEOUT_S, Applied.UNKNOWN)
                 return Reply(_OK, "", response.SerializeToString())
+            if self._refusing:
+                raise Draining.now()
             _check_role(identity, method.roles, method.anonymous)
             tenant = _tenant_of(request, identity) if names_tenant else ""
             left_s = remaining_s(call.timeout_s, method.timeout_s)
@@ -154,6 +157,10 @@ class Edge:
     def drain(self) -> None:
         """Asks every stream to answer what it has read and to end with UNAVAILABLE (DRAINING)."""
         self._draining.set()
+
+    def refuse_new(self) -> None:
+        """From now on answers every new unary call with UNAVAILABLE (DRAINING), but calls for help."""
+        self._refusing = True
 
     def _identify(self, metadata: tuple[tuple[bytes, bytes], ...]) -> Identity:
         headers = [value for name, value in metadata if name == b"authorization"]
