@@ -1,0 +1,160 @@
+"""The README is run: each of its commands, in its order, against a service of its own, and its Python as it stands."""
+
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from house import HOUSE
+from talktime_server import engines
+from talktime_server.config import Engine
+
+PORT = "7788"
+START_LIMIT_S = 40.0
+COMMAND = f"{shlex.quote(sys.executable)} -m talktime_server"
+# Run by the tests of the command line, by whoever runs this, or not without a package index.
+ELSEWHERE = ("./talktime demo", "./talktime test", "./talktime lint", "pip install")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (HOUSE / "README.md").read_text(), re.M | re.S)
+
+
+def commands() -> list[str]:
+    joined = "".join(blocks("sh")).replace("\\\n", "")
+    return [line for line in joined.splitlines() if line and not line.startswith(ELSEWHERE)]
+
+
+def free_port() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A shell in the checkout, with a service's state, port and token."""
+
+    port: str
+    environ: dict[str, str]
+
+    def run(self, command: str) -> str:
+        text = command.replace("./talktime", COMMAND).replace(PORT, self.port)
+        done = subprocess.run(
+            ["bash", "-ec", text],
+            cwd=HOUSE,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@contextmanager
+def served(site: Site) -> Iterator[None]:
+    """`./talktime serve`, up until the block is left."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "talktime_server", "serve"], cwd=HOUSE, env=site.environ
+    )
+    try:
+        deadline = time.monotonic() + START_LIMIT_S
+        while not listening(site.port):
+            assert process.poll() is None, "the service ended"
+            assert time.monotonic() < deadline, "the service does not listen"
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def listening(port: str) -> bool:
+    with socket.socket() as asking:
+        asking.settimeout(0.1)
+        return asking.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    port = free_port()
+    home = tmp_path_factory.mktemp("home")
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("TALKTIME_")}
+    environ |= {
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
+        "TALKTIME_PORT": port,
+        "TALKTIME_TARGET": f"127.0.0.1:{port}",
+        "TALKTIME_STORE_TIMEOUT_MS": "1000",
+        "PYTHONPATH": os.pathsep.join(str(HOUSE / root) for root in ("client", "server")),
+    }
+    site = Site(port, environ)
+    with served(site):
+        yield site
+
+
+@pytest.mark.timeout(180)
+def test_each_command_does_what_it_says(site: Site) -> None:
+    lines = commands()
+    assert lines[0] == "./talktime serve &", "the fixture has started it"
+    for line in lines[1:]:
+        if line.startswith("curl"):
+            ask_as_json(site, line)
+            continue
+        said = site.run(line)
+        if "token create" in line:
+            found = re.search(r"tt_\w+_[\w-]+", said)
+            assert found, said
+            site.environ["TOKEN"] = found.group()
+
+
+def ask_as_json(site: Site, line: str) -> None:
+    """Only Envoy answers JSON, and only a machine with curl can ask as the README does."""
+    assert "Authorize" in line
+    if engines.choose(Engine.AUTO).engine is Engine.ENVOY and shutil.which("curl"):
+        assert "OUTCOME_AUTHORIZED" in site.run(line)
+
+
+def test_the_python_runs_as_it_stands(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    (text,) = blocks("python")
+    names = {"token": site.environ["TOKEN"], "asyncio": asyncio}
+    exec(compile(text.replace(PORT, site.port), "README.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert re.search(r"charged \d+ of USD", said)
+    conference = names["conference"]
+    assert callable(conference)
+    asyncio.run(conference(["+442079460018", "+442079460019"]))
+    assert capsys.readouterr().out.splitlines() == ["NO_LICENSE", "NO_LICENSE"]
+
+
+def test_it_is_short_and_names_no_command_there_is_not() -> None:
+    text = (HOUSE / "README.md").read_text()
+    assert text.count("\n") < 150
+    said = subprocess.run(
+        [sys.executable, "-m", "talktime_server", "--help"],
+        env=os.environ | {"PYTHONPATH": f"{HOUSE / 'client'}{os.pathsep}{HOUSE / 'server'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    named = set(re.findall(r"\./talktime ([a-z]+)", text))
+    assert {name for name in named if f" {name} " not in said} == set()
+
+
+def test_a_path_that_is_named_is_there() -> None:
+    text = (HOUSE / "README.md").read_text()
+    linked = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [path for path in linked if not (Path(HOUSE) / path).exists()] == []
