@@ -28,7 +28,7 @@ Deck = Annotated[str, typer.Argument(metavar="DECK", help="The deck's version.")
 @asks(group, "import", of_tenant=False)
 def import_(
     session: Session,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with the columns named below.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with the columns named above.")],
     deck: Annotated[str, typer.Option(help="The version to store it as; it cannot change later.")],
     activate: Annotated[
         bool, typer.Option("--activate", help="Put it in force when all of it is stored.")

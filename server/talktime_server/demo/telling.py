@@ -128,10 +128,7 @@ class Teller:
         self._console.print(drawn)
         for step in steps:
             if not step.as_expected:
-                self._say(
-                    f"  ✗ {step.what}: expected {step.expected!r}, and the price by the deck",
-                    "bold red",
-                )
+                self._say(f"✗ {step.what}: {_wrong(step)}", "bold red")
 
     def prove(self, proofs: Mapping[str, Conservation]) -> None:
         """Shows that no money was lost or made, for every tenant."""
@@ -173,6 +170,12 @@ def _cells(step: Step) -> tuple[Text, ...]:
         Text(_amount(step.after_micros), style="bold" if moved else "dim"),
         Text("✓" if good else "✗", style="green" if good else "bold red"),
     )
+
+
+def _wrong(step: Step) -> str:
+    if step.answer != step.expected:
+        return f"the answer should have been: {step.expected}"
+    return "the money should have moved by the deck's price, and by nothing else"
 
 
 def _style(step: Step) -> str:
