@@ -1,5 +1,6 @@
-"""`python -m talktime_loadtest`: unary Authorize in a closed loop, against a running service or a
-bare echo.
+"""`python -m talktime_loadtest`: unary Authorize in a closed loop, against a service or a bare echo.
+
+The echo is the floor: serve it with TALKTIME_APP=talktime_loadtest.echo:open_app, and compare the two.
 """
 
 import argparse

@@ -7,6 +7,7 @@ from typing import Protocol, Self, cast
 
 import structlog
 
+from talktime_server import logs
 from talktime_server.config import Settings
 from talktime_server.control import INDEX_VARIABLE, SOCKET_VARIABLE, Line
 from talktime_server.rpc.edge import Edge
@@ -45,6 +46,7 @@ class Serving:
         line = await Line.connect(environ.get(SOCKET_VARIABLE, ""), environ.get(INDEX_VARIABLE, ""))
         try:
             settings = Settings.read(environ)
+            logs.configure(settings.log_level)
             return cls(settings, await _opener(settings.app)(settings), line)
         except Exception as error:
             _log.exception("cannot_start")

@@ -224,3 +224,9 @@ def test_a_token_without_tenants_is_not_made(path: Path) -> None:
     with pytest.raises(ValueError, match="at least one tenant"):
         make(path, tenants=[])
     assert not path.exists()
+
+
+def test_a_new_token_works_at_once(path: Path) -> None:
+    make(path)
+    known = Tokens(path, ticks=Clock())
+    assert known.identify(bearer(make(path, "r2"))).name == "r2"

@@ -15,7 +15,6 @@ from talktime_server.commands.output import Output, facts, line
 from talktime_server.commands.session import Json, ending
 
 if TYPE_CHECKING:
-    from talktime_server.config import Settings
     from talktime_server.supervisor import Supervisor
 
 EngineName = Annotated[
@@ -48,7 +47,7 @@ def serve(
     """
     output = Output(as_json=as_json)
     with ending(output):
-        from talktime_server import supervisor
+        from talktime_server import logs, supervisor
         from talktime_server.commands.tokens import keep_operator_token
         from talktime_server.config import BadSetting, Settings
         from talktime_server.control import StartRefused
@@ -58,7 +57,7 @@ def serve(
         try:
             settings = Settings.read(os.environ, state_dir=state_dir, **options)
             made = keep_operator_token(settings)
-            _log_to_stderr(settings)
+            logs.configure(settings.log_level)
             announce = partial(_announce, output, made)
             asyncio.run(supervisor.serve(settings, announce=announce))
         except BadSetting as bad:
@@ -117,22 +116,6 @@ def add_to(root: typer.Typer) -> None:
     root.command("serve")(serve)
     root.command("test", context_settings=as_they_are)(run_tests)
     root.command("lint", context_settings=as_they_are)(run_lint)
-
-
-def _log_to_stderr(settings: "Settings") -> None:
-    """Standard output is for the one answer; what happens goes to standard error, a JSON object a line."""
-    import structlog
-
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(str(settings.log_level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _announce(output: Output, made: Path | None, running: "Supervisor") -> None:

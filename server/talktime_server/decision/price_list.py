@@ -11,6 +11,9 @@ from talktime_server.failure import Failure
 from talktime_server.ledger.decks import Decks
 
 PERIOD_S = 0.2  # between two looks at which decks are in force
+OTHERS_S = (
+    0.5  # for a look by every other process, and for reading a deck of tens of thousands of rows
+)
 
 log = structlog.get_logger()
 
@@ -51,6 +54,13 @@ class PriceList:
 
         # In a thread, so that building tens of thousands of rows does not hold up calls.
         return await asyncio.to_thread(build)
+
+    async def adopt(self) -> None:
+        """Takes a newly activated deck up, and gives every other process the time to: whoever
+        activated it sees it everywhere.
+        """
+        await self.refresh()
+        await asyncio.sleep(OTHERS_S)
 
     async def run(self) -> None:
         """Looks for newly activated decks until cancelled; goes on pricing by the old ones while

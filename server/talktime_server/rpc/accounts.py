@@ -244,7 +244,7 @@ class Accounts:
         checks.count("row_count", request.row_count, 1, MAX_ROWS * MAX_PARTS)
         checks.done()
         deck = await self._decks.activate(request.deck_version, request.row_count)
-        await self._prices.refresh()
+        await self._prices.adopt()
         return pb.ActivateRateDeckResponse(deck=_deck_message(deck))
 
     async def _get_rate_decks(self, request: pb.GetRateDecksRequest, _: Identity) -> Message:

@@ -81,6 +81,8 @@ class Tokens:
 
     def _verify(self, key: bytes, header: bytes) -> _Verified:
         token_id, secret = _split(header)
+        if token_id not in self._records:
+            self.refresh()  # One stat: a token may be used the moment it is made.
         record = self._records.get(token_id)
         kept = record.sha256 if record else _NOBODY_SHA256
         same = hmac.compare_digest(hash_of(secret), kept)
