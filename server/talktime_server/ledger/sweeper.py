@@ -65,7 +65,7 @@ class Sweeper:
             return 0
 
     async def _sweep_tenant(self, tenant_id: str, now_ms: int) -> int:
-        tenant = await self._directory.tenant(tenant_id)
+        tenant = await self._directory.fresh_tenant(tenant_id)
         calls = keys.open_calls(tenant_id)
         head = await self._store.command("ZRANGE", calls, 0, 0)
         due = await self._store.command(

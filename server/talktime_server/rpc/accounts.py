@@ -171,7 +171,7 @@ class Accounts:
         checks.count("expire_days", request.expire_days, 0, MAX_EXPIRE_DAYS)
         checks.done()
         days = request.expire_days or DEFAULT_EXPIRE_DAYS
-        tenant = await self._directory.tenant(tenant_id)
+        tenant = await self._directory.fresh_tenant(tenant_id)
         funding = await self._ledger.add_funds(
             tenant_id, request.funding_id, request.amount_micros, days
         )
@@ -182,7 +182,7 @@ class Accounts:
         )
 
     async def _get_balance(self, request: pb.GetBalanceRequest, identity: Identity) -> Message:
-        tenant = await self._directory.tenant(_tenant_id(request, identity))
+        tenant = await self._directory.fresh_tenant(_tenant_id(request, identity))
         balance = await self._ledger.balance(tenant)
         return pb.GetBalanceResponse(
             balance=messages.balance(balance.money, tenant),
@@ -202,7 +202,7 @@ class Accounts:
         count = checks.page_size("page_size", request.page_size)
         checks.id("reference_id", request.reference_id, required=False)
         checks.done()
-        await self._directory.tenant(tenant_id)
+        await self._directory.fresh_tenant(tenant_id)
         key = await self._directory.page_key()
         after = _position(key, tenant_id, "ListEntries", request.page_token)
         found, position = await self._journal.page(tenant_id, after, count, request.reference_id)
@@ -260,7 +260,7 @@ class Accounts:
     async def _conservation(
         self, request: pb.CheckConservationRequest, identity: Identity
     ) -> Message:
-        tenant = await self._directory.tenant(_tenant_id(request, identity))
+        tenant = await self._directory.fresh_tenant(_tenant_id(request, identity))
         proof = await self._journal.prove(tenant)
         balance = proof.balance
         return pb.CheckConservationResponse(
