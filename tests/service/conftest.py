@@ -8,7 +8,7 @@ import pytest
 
 import talktime
 from service.raw import Raw
-from service.running import Service, until
+from service.running import Running, Served, Service, until
 from service.site import CURRENCY, DECK, LONDON, ROWS, Site
 from talktime import Client
 from talktime_server.config import Engine
@@ -42,7 +42,7 @@ def service(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         running.stop()
 
 
-def put_decks(service: Service) -> None:
+def put_decks(service: Running) -> None:
     """Puts both decks in force, in every process."""
     demo = catalog.demo_deck()
     rows = [talktime.RateRow(*_columns(row)) for row in demo.rows]
@@ -54,7 +54,7 @@ def put_decks(service: Service) -> None:
         until(lambda: all(len(o.get_rate_decks(LONDON).rates) == 2 for o in operators))
 
 
-def _operator(service: Service) -> Client:
+def _operator(service: Running) -> Client:
     return Client(service.address, service.operator, timeout_s=2.0)
 
 
@@ -67,6 +67,18 @@ def _columns(row: Any) -> tuple[Any, ...]:
         row.initial_seconds,
         row.increment_seconds,
     )
+
+
+@pytest.fixture
+def served(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The command, with both decks in force; its store has time; what a test did not stop is stopped."""
+    running = Served(engine, tmp_path_factory.mktemp("served"), store_timeout_ms=2_000).start()
+    try:
+        put_decks(running)
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.stop()
 
 
 @pytest.fixture

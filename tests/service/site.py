@@ -5,7 +5,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from service.running import Service
+from service.running import Running
 from talktime import (
     Authorization,
     Balance,
@@ -47,30 +47,38 @@ ROWS = (
 class Site:
     """One tenant of a running service."""
 
-    service: Service
+    service: Running
     tenant_id: str
     router: Client
     operator: Client
 
     @classmethod
-    def open(cls, service: Service, **settings: Any) -> "Site":
+    def open(cls, service: Running, **settings: Any) -> "Site":
         """Makes the tenant, with alice, who may call anywhere."""
-        tenant_id = f"site-{uuid.uuid4().hex[:12]}"
-        router, operator = (
-            Client(service.address, token, tenant_id=tenant_id, timeout_s=2.0)
-            for token in (service.router, service.operator)
-        )
-        site = cls(service, tenant_id, router, operator)
+        site = cls.of(service, f"site-{uuid.uuid4().hex[:12]}")
         site.set(**settings)
         site.put_payer("alice")
         return site
 
+    @classmethod
+    def of(cls, service: Running, tenant_id: str) -> "Site":
+        """A tenant that there is."""
+        router, operator = (
+            Client(service.address, token, tenant_id=tenant_id, timeout_s=2.0)
+            for token in (service.router, service.operator)
+        )
+        return cls(service, tenant_id, router, operator)
+
     def close(self) -> None:
         """Proves that no money was made or lost, whatever the test did."""
         proof = self.operator.check_conservation()
+        self.hang_up()
+        assert proof.conserved, proof
+
+    def hang_up(self) -> None:
+        """Closes its connections."""
         self.router.close()
         self.operator.close()
-        assert proof.conserved, proof
 
     def set(self, **settings: Any) -> Tenant:
         """Replaces the tenant's settings."""
