@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -98,7 +97,7 @@ def quietly_call(site: Site, call_id: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def served(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Served:
     """A service that has had an eventful life, and has ended."""
     running = Served(engine, tmp_path_factory.mktemp("eventful"), log_level="debug").start()
     try:
@@ -107,7 +106,7 @@ def served(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     finally:
         status = running.stop()
     assert status == 0
-    yield running
+    return running
 
 
 def live(served: Served) -> None:
@@ -133,18 +132,23 @@ def test_the_logs_hold_no_number_and_no_token(served: Served) -> None:
 def test_each_line_of_the_log_is_one_json_object(served: Served) -> None:
     """For programs that read logs; the store has a file of its own, and Envoy's lines are Envoy's."""
     lines = served.log_path.read_text().splitlines()
-    strangers = [line for line in lines if not is_event(line) and not is_envoys(line)]
-    assert strangers == []
+    assert strangers(lines) == []
     assert any(json.loads(line)["event"] == "worker_died" for line in lines if is_event(line))
 
 
+def strangers(lines: list[str]) -> list[str]:
+    """Lines that are neither ours nor Envoy's, which begin with the time in brackets and may go on below."""
+    found, of_envoy = [], False
+    for line in lines:
+        of_envoy = line.startswith("[20") or (of_envoy and line.startswith((" ", "layers:")))
+        if not (of_envoy or is_event(line)):
+            found.append(line)
+    return found
+
+
 def is_event(line: str) -> bool:
+    """Whether a line is ours."""
     try:
         return "event" in json.loads(line)
     except ValueError:
         return False
-
-
-def is_envoys(line: str) -> bool:
-    """Envoy says `[time][thread][level]…`."""
-    return line.startswith("[20")
