@@ -2,15 +2,13 @@
 
 import asyncio
 import dataclasses
-import signal
-
-import pytest
 
 from service.load import clients_of
 from service.running import Served, lives, until
 from service.site import LONDON, MINUTE, Site
 from talktime import AsyncClient, Authorization, TalktimeError
 
+LONG_PAUSE_MS = 1_600  # the processes are ready to end before it is over
 PAUSE_MS = 800  # the store's, so that calls are under way when the signal comes
 UNDER_WAY, MOST_AFTERWARDS = 64, 1_000
 
@@ -26,9 +24,8 @@ async def asked(client: AsyncClient, call_id: str) -> Authorization | TalktimeEr
         return error
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_a_service_told_to_end_finishes_its_calls_and_leaves_nothing_running(
-    served: Served, how: signal.Signals
+    served: Served,
 ) -> None:
     """What was asked before the signal is answered; what comes after is answered, or was not done."""
     site = Site.open(served)
@@ -45,7 +42,7 @@ async def test_a_service_told_to_end_finishes_its_calls_and_leaves_nothing_runni
             for n in range(UNDER_WAY)
         ]
         await asyncio.sleep(PAUSE_MS / 2_000)  # half of it, for the calls to be under way
-        served.process.send_signal(how)
+        served.process.terminate()
         after = await ask_on(served, clients)
         answers = await asyncio.gather(*before)
     assert [a for a in answers if not isinstance(a, Authorization)] == []
@@ -82,3 +79,27 @@ async def prove(served: Served, old: Site, answers: list[Authorization | Talktim
             elif answer.outcome == "NOT_APPLIED":
                 assert not again.replayed
     site.close()
+
+
+async def test_emergency_calls_answered_before_the_end_are_recorded(served: Served) -> None:
+    """semantics 73: the records wait for the store behind the answers, and the end waits for the records."""
+    site = Site.open(served)
+    ids = [f"help-{n}" for n in range(200)]
+    async with clients_of(site) as clients:
+        for client in clients:
+            await client.authorize("alice", "USER_OUT", "112", call_id="help-0")
+        with served.store() as store:
+            store.client_pause(LONG_PAUSE_MS, all=False)
+        asked = (
+            clients[n % len(clients)].authorize("alice", "USER_OUT", "112", call_id=call_id)
+            for n, call_id in enumerate(ids)
+        )
+        assert all(call.authorized for call in await asyncio.gather(*asked))
+    served.process.terminate()
+    assert await asyncio.to_thread(served.process.wait, 20) == 0
+    assert "Error" not in served.log_path.read_text()
+    site.hang_up()
+    served.start()
+    again = Site.of(served, site.tenant_id)
+    assert {entry.reference_id for entry in again.entries()} == set(ids)
+    again.close()

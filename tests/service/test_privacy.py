@@ -70,6 +70,7 @@ def trouble(served: Served, site: Site) -> None:
     workers = [pid for pid, command in processes.items() if is_worker(command)]
     os.kill(workers[0], signal.SIGKILL)
     until(lambda: quietly_call(site, "back-2"), within_s=10)
+    until(lambda: "worker_restarted" in served.log_path.read_text(), within_s=10)
 
 
 def is_worker(command: str) -> bool:
