@@ -55,10 +55,12 @@ class App:
 
     async def close(self) -> None:
         """Writes what waits to be recorded and lets go of the store; no call is open any more."""
-        await self.emergencies.flush()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        # Only now: the task that writes these records takes them off the same list.
+        if not await self.emergencies.flush():
+            log.error("emergency_records_lost")
         await self.store.close()
 
 
