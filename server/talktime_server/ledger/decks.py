@@ -2,6 +2,7 @@
 they priced.
 """
 
+import asyncio
 import json
 import zlib
 from collections.abc import Sequence
@@ -64,7 +65,7 @@ class Decks:
         revision = await self._store.command("HGET", keys.deck(deck_version), "revision")
         if revision is None:
             raise _unknown()
-        _refuse_duplicates(await self.rows(deck_version))
+        await asyncio.to_thread(_refuse_duplicates, await self.rows(deck_version))
         word, *rest = await self._activate(
             (keys.deck(deck_version), keys.active_decks()),
             (deck_version, str(row_count), revision.decode()),
@@ -115,7 +116,8 @@ class Decks:
         names = await self._store.command("HKEYS", keys.deck(deck_version))
         parts = sorted((n for n in names if n.startswith(b"p:")), key=lambda name: int(name[2:]))
         stored = await self._store.commands([("HGET", keys.deck(deck_version), p) for p in parts])
-        return [row for part in stored for row in unpack(part)]
+        # In a thread: tens of thousands of rows would hold up calls for longer than they wait for the store.
+        return await asyncio.to_thread(_unpack_all, stored)
 
 
 def unpack(part: bytes) -> list[Row]:
@@ -124,6 +126,10 @@ def unpack(part: bytes) -> list[Row]:
         (prefix, destination, rate, fee, initial, increment)
         for prefix, destination, rate, fee, initial, increment in json.loads(zlib.decompress(part))
     ]
+
+
+def _unpack_all(parts: Sequence[bytes]) -> list[Row]:
+    return [row for part in parts for row in unpack(part)]
 
 
 def _refuse_duplicates(rows: Sequence[Row]) -> None:
