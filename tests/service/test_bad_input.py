@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from service.bad_callers import callers
 from service.bad_rows import ANY, REFUSED, Row, Scene, rows
 from service.bad_stories import stories
 from service.raw import Raw, Reply
@@ -14,7 +15,7 @@ from service.running import until
 from service.site import Site
 from talktime.v1 import authorization_service_pb2 as pb
 
-TABLE = [*rows(), *stories()]
+TABLE = [*rows(), *callers(), *stories()]
 # What only an exception, a trace or a driver would say.
 TELLTALES = ("Traceback", "Exception", "Error", "google", "redis", "valkey", "0x", ".py", "<class")
 
