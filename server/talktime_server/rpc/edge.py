@@ -164,7 +164,8 @@ class Edge:
 
     def _identify(self, metadata: tuple[tuple[bytes, bytes], ...]) -> Identity:
         headers = [value for name, value in metadata if name == b"authorization"]
-        if len(headers) == 1:
+        # Envoy joins what came twice with a comma, which no token has.
+        if len(headers) == 1 and b"," not in headers[0]:
             return self._tokens.identify(headers[0])
         if headers:
             raise Unauthenticated("AMBIGUOUS_CREDENTIALS", "authorization is given more than once")

@@ -194,10 +194,12 @@ class _Conversation:
         if len(operations) > MAX_OPERATIONS:
             text = f"has more than {MAX_OPERATIONS} items"
             raise Invalid.fields([Violation("operations", "TOO_MANY_ITEMS", text)])
-        for operation in operations:
-            self._admit(operation)
-        self._dispatch()
-        self._stir.set()
+        try:
+            for operation in operations:
+                self._admit(operation)
+        finally:  # What came before a bad one is carried out, or the stream would wait for it for ever.
+            self._dispatch()
+            self._stir.set()
 
     def _admit(self, operation: Operation) -> None:
         """Takes an operation in, lets it pass at once, or answers it with what is wrong."""
