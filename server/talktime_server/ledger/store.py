@@ -56,6 +56,11 @@ def silent() -> StoreAway:
     )
 
 
+def told(error: RedisError) -> str:
+    """What the store said: where the driver knows the first word, it keeps that apart."""
+    return f"{error.status_code} {error}" if error.status_code else str(error)
+
+
 def refused(text: str) -> Failure:
     """What an error of the store means for the operation. Its text stays in the log."""
     if text.startswith(REFUSALS):
@@ -173,7 +178,7 @@ class Store:
         try:
             return await self._evaluate(connection, script, names, arguments)
         except (BusyLoadingError, ResponseError) as error:
-            raise refused(str(error)) from error
+            raise refused(told(error)) from error
         except NOT_SENT as error:
             raise silent() from error
         finally:
@@ -216,7 +221,7 @@ class Store:
         try:
             return await self._redis.execute_command(*ask)  # type: ignore[no-untyped-call]  # redis-py leaves it bare
         except ResponseError as error:
-            raise refused(str(error)) from error
+            raise refused(told(error)) from error
         except (RedisError, OSError) as error:
             raise away("the store cannot be reached") from error
 
@@ -228,6 +233,6 @@ class Store:
         try:
             return list(await pipeline.execute())
         except ResponseError as error:
-            raise refused(str(error)) from error
+            raise refused(told(error)) from error
         except (RedisError, OSError) as error:
             raise away("the store cannot be reached") from error

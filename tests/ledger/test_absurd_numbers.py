@@ -1,0 +1,221 @@
+"""Absurd numbers, put to the scripts themselves: whoever let them through, they move nothing (semantics 89)."""
+
+import pytest
+
+from ledger.world import World, facts_of
+from stores import contents
+from talktime_server.failure import Broken
+from talktime_server.ledger import keys
+from talktime_server.ledger.store import Script
+
+ABSURD = (
+    "",
+    " ",
+    "nan",
+    "-nan",
+    "inf",
+    "-inf",
+    "0x10",
+    "1e3",
+    "1.5",
+    "1.",
+    " 12 ",
+    "12\n",
+    "+12",
+    "--1",
+    "1 2",
+    "twelve",
+    "१२",
+    "9" * 30,
+    "-" + "9" * 30,
+    "9" * 16,
+    "-1000000000001",
+)
+
+AUTHORIZE = {
+    "call_id": "a",
+    "tenant_id": "",
+    "payer_id": "ann",
+    "tenant_profile": "1",
+    "payer_profile": "1",
+    "facts": facts_of().pack(),
+    "refusal": "",
+    "source": "CREDITS",
+    "rate": "60",
+    "fee": "0",
+    "initial": "60",
+    "increment": "60",
+    "asked": "600",
+    "least": "0",
+    "grace": "120",
+    "line": "0",
+    "most_open": "0",
+    "most_payer_open": "0",
+    "most_percent": "0",
+    "refusal_ttl": "600",
+    "dry": "0",
+}
+EXTEND = {
+    "call_id": "open",
+    "tenant_id": "",
+    "tenant_profile": "1",
+    "epoch": "",
+    "refusal": "",
+    "cut": "0",
+    "sequence": "1",
+    "added": "60",
+    "grace": "120",
+    "most_percent": "0",
+}
+SETTLE = {
+    "call_id": "open",
+    "tenant_id": "",
+    "tenant_profile": "1",
+    "duration": "60",
+    "floor": "0",
+    "ttl": "600",
+    **dict.fromkeys(("facts", "payer_id", "source", "rate", "fee", "initial", "increment"), ""),
+}
+UNRESERVED = SETTLE | {
+    "call_id": "a",
+    **{
+        name: AUTHORIZE[name]
+        for name in ("facts", "payer_id", "source", "rate", "fee", "initial", "increment")
+    },
+}
+RELEASE = {"call_id": "open", "tenant_id": "", "ttl": "600"}
+EXPIRE = {"call_id": "due", "tenant_id": "", "charge_proven": "0", "ttl": "600"}
+ADD_FUNDS = {"funding_id": "f1", "tenant_id": "", "amount": "5000", "days": "30"}
+PUT_DECK = {"deck_version": "absurd", "currency": "ABS", "part": "0", "count": "1", "rows": "x"}
+
+# For each script: what it is asked, which places are numbers, and numbers that are well formed but out of bounds.
+NUMBERS: dict[str, tuple[dict[str, str], dict[str, tuple[str, ...]]]] = {
+    "authorize": (
+        AUTHORIZE,
+        {
+            "rate": ("-1", "1000000001"),
+            "fee": ("-1", "1000000001"),
+            "initial": ("0", "-60", "3601"),
+            "increment": ("0", "-60", "3601"),
+            "asked": ("0", "-1", "86401", "31536000"),
+            "least": ("-1", "3601"),
+            "grace": ("-1", "3601"),
+            "line": ("-1", "1000000000001"),
+            "most_open": ("-1", "1000001"),
+            "most_payer_open": ("-1", "1000001"),
+            "most_percent": ("-1", "101"),
+            "refusal_ttl": ("0", "-1"),
+        },
+    ),
+    "extend": (
+        EXTEND,
+        {
+            "sequence": ("0", "-1", "1000000001"),
+            "added": ("0", "-1", "86401"),
+            "grace": ("-1", "3601"),
+            "most_percent": ("-1", "101"),
+        },
+    ),
+    "settle": (
+        SETTLE,
+        {"duration": ("-1", "86401", "31536000"), "floor": ("1",), "ttl": ("0", "-1")},
+    ),
+    "settle unreserved": (
+        UNRESERVED,
+        {
+            "rate": ("-1", "1000000001"),
+            "fee": ("-1", "1000000001"),
+            "initial": ("0", "3601"),
+            "increment": ("0", "3601"),
+        },
+    ),
+    "release": (RELEASE, {"ttl": ("0", "-1")}),
+    "expire": (EXPIRE, {"ttl": ("0", "-1")}),
+    "add_funds": (
+        ADD_FUNDS,
+        {"amount": ("0", "-1", "1000000000001"), "days": ("0", "-1", "3651")},
+    ),
+    "put_deck": (PUT_DECK, {"count": ("0", "-1", "1000001")}),
+}
+
+
+def names_of(script: str, owner: str, call_id: str) -> list[str]:
+    """The keys of a script's operation, in its order."""
+    shard = keys.shard_of(owner)
+    tenant, call = keys.tenant(owner), keys.call(owner, call_id)
+    calls, busy = keys.open_calls(owner), keys.busy(owner)
+    due, journal = keys.due(shard), keys.journal(shard)
+    return {
+        "authorize": [tenant, keys.payer(owner, "ann"), call, calls, due, busy, journal],
+        "extend": [tenant, call, calls, due, busy, journal],
+        "settle": [tenant, call, calls, busy, journal, keys.unmatched(owner, call_id)],
+        "release": [tenant, call, calls, busy, journal],
+        "expire": [tenant, call, calls, due, busy, journal],
+        "add_funds": [tenant, keys.funding(owner, "f1"), journal],
+        "put_deck": [keys.deck("absurd"), keys.decks()],
+    }[script]
+
+
+async def ask(world: World, name: str, changes: dict[str, str]) -> bytes:
+    """The word that a script answers."""
+    script = name.split()[0]
+    owner = world.tenant.tenant_id
+    arguments = NUMBERS[name][0] | changes
+    if "tenant_id" in arguments:
+        arguments["tenant_id"] = owner
+    call_id = arguments.get("call_id", "")
+    answer = await Script(world.store, script)(
+        names_of(script, owner, call_id), list(arguments.values())
+    )
+    return bytes(answer[0])
+
+
+async def prepare(world: World) -> None:
+    """One call whose lease is over, one that is open, and money for more."""
+    await world.fund(5000)
+    await world.authorize("due", 60)
+    await world.advance(181)
+    await world.authorize("open", 600)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+async def test_a_script_refuses_absurd_numbers_and_moves_nothing(world: World, name: str) -> None:
+    await prepare(world)
+    before = await contents(world.store)
+    for place, out_of_bounds in NUMBERS[name][1].items():
+        for number in (*ABSURD, *out_of_bounds):
+            with pytest.raises(Broken):
+                await ask(world, name, {place: number})
+    assert await contents(world.store) == before
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+async def test_the_same_question_with_sound_numbers_is_answered(world: World, name: str) -> None:
+    """Or the refusals above would prove nothing."""
+    await prepare(world)
+    assert await ask(world, name, {}) in (b"new", b"same")
+    assert (await world.prove()).conserved
+
+
+async def test_an_absurd_operation_harms_no_other_of_its_batch(world: World) -> None:
+    """They leave in one script call; each has its own answer."""
+    await prepare(world)
+    script, owner = Script(world.store, "authorize"), world.tenant.tenant_id
+    waiting = []
+    for call_id, asked in (("a", "600"), ("b", "nan"), ("c", "600")):
+        arguments = AUTHORIZE | {"call_id": call_id, "tenant_id": owner, "asked": asked}
+        waiting.append(script(names_of("authorize", owner, call_id), list(arguments.values())))
+    assert (await waiting[0])[0] == b"new"
+    with pytest.raises(Broken):
+        await waiting[1]
+    assert (await waiting[2])[0] == b"new"
+    assert (await world.prove()).balance.open_calls == 3
+
+
+async def test_an_operation_that_failed_is_decided_anew_when_it_comes_again(world: World) -> None:
+    """Semantics 9: decisions are kept, failures are not."""
+    await world.fund(5000)
+    with pytest.raises(Broken):
+        await ask(world, "authorize", {"asked": "nan"})
+    assert await ask(world, "authorize", {}) == b"new"
+    assert await ask(world, "authorize", {"asked": "nan"}) == b"replay"
