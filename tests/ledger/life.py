@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Self
 
 from ledger.plain import Answer, PlainCall, PlainLedger
-from ledger.world import A_MICRO_A_SECOND, World, facts_of
+from ledger.world import A_MICRO_A_SECOND, PAYERS, World, facts_of
 from talktime_server.failure import Conflict, Mismatch, NotFound
 from talktime_server.ledger import keys
 from talktime_server.ledger.ledger import Judge
@@ -16,7 +16,6 @@ from talktime_server.ledger.records import Terms
 from talktime_server.words import Reason, SourceKind
 
 TEN_YEARS_MS = 10 * 365 * 86_400_000
-PAYERS = ("ann", "ben")
 TERMS = (
     Terms(60, 0, 60, 60),
     Terms(60, 0, 1, 1),

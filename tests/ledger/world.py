@@ -2,12 +2,14 @@
 can be followed in the head.
 """
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger import story
+from talktime_server.failure import NotFound
 from talktime_server.ledger import keys
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal, Proof
@@ -18,6 +20,7 @@ from talktime_server.ledger.store import Store
 from talktime_server.words import Reason, SourceKind
 
 DAY_S = 86_400
+PAYERS = ("ann", "ben")
 RECEIPT_TTL_S = 86_400
 REFUSAL_TTL_S = 600
 PATIENCE_S = 10.0  # for a busy machine; how long the store may be silent is another test's matter
@@ -141,11 +144,18 @@ async def open_world(
     store = Store(url, timeout_s=timeout_s)
     ledger = Ledger(store, receipt_ttl_s=RECEIPT_TTL_S, refusal_ttl_s=REFUSAL_TTL_S)
     directory = Directory(store)
-    tenant = await directory.put_tenant(Tenant(tenant_id, "USD", "US"))
-    payers = {
-        name: await directory.put_payer(tenant_id, Payer(name, "US")) for name in ("ann", "ben")
-    }
     try:
+        tenant = await _tenant(directory, tenant_id)
+        payers = {name: (await directory.payer(tenant_id, name)) for name in PAYERS}
         yield World(store, ledger, directory, Journal(store, ledger), tenant, payers)
     finally:
         await store.close()
+
+
+async def _tenant(directory: Directory, tenant_id: str) -> Tenant:
+    with contextlib.suppress(NotFound):
+        return await directory.fresh_tenant(tenant_id)
+    tenant = await directory.put_tenant(Tenant(tenant_id, "USD", "US"))
+    for name in PAYERS:
+        await directory.put_payer(tenant_id, Payer(name, "US"))
+    return tenant
