@@ -54,8 +54,7 @@ class Violation:
 
 
 class Failure(Exception):
-    """An operation that failed: a status, a reason for programs, a sentence for people, and facts.
-    """
+    """An operation that failed: a status, a reason for programs, a sentence for people, and facts."""
 
     code = Code.INTERNAL
 

@@ -3,6 +3,7 @@ activated.
 """
 
 import asyncio
+import gc
 
 import structlog
 
@@ -53,7 +54,9 @@ class PriceList:
             return Deck(version, currency, [RateRow(*row) for row in rows])
 
         # In a thread, so that building tens of thousands of rows does not hold up calls.
-        return await asyncio.to_thread(build)
+        deck = await asyncio.to_thread(build)
+        gc.freeze()  # A deck is for long: a full collection that walked it would hold up calls.
+        return deck
 
     async def adopt(self) -> None:
         """Takes a newly activated deck up, and gives every other process the time to: whoever
