@@ -21,7 +21,7 @@ from service.site import (
     UNPRICED,
     Site,
 )
-from talktime import AsyncClient, Client, Conflict, InvalidRequest, RateRow
+from talktime import AsyncClient, CallFields, Client, Conflict, InvalidRequest, RateRow
 
 MakeSite = Callable[..., Site]
 
@@ -276,3 +276,14 @@ def test_a_quote_says_what_an_authorize_would_and_holds_nothing(site: Site) -> N
     assert (quote.rate, quote.sources) == (call.rate, call.sources)
     assert [check.passed for check in quote.explain] == [True] * len(quote.explain)
     assert site.kinds() == ["FUND", "HOLD"]
+
+
+def test_a_settle_charges_the_frozen_rate_though_its_fields_have_no_price_now(site: Site) -> None:
+    """semantics 14, 35: the fields count only for a call that nobody knows."""
+    call = site.call()
+    unpriced = CallFields("alice", "USER_OUT", UNPRICED)
+    assert site.router.settle(call.call_id, 60, unpriced).charged_micros == MINUTE
+    with pytest.raises(Conflict) as nobody_priced:
+        site.router.settle("leg-unknown", 60, unpriced)
+    assert nobody_priced.value.reason == "NO_RATE"
+    assert site.sums() == (10_000_000 - MINUTE, 0)

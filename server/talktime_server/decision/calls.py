@@ -14,7 +14,7 @@ from talktime_server.decision.entitlement import Entitlement, entitle
 from talktime_server.decision.numbering import Number, NumberPlan
 from talktime_server.decision.price_list import PriceList
 from talktime_server.decision.rating import Rate
-from talktime_server.failure import Conflict, Failure, StoreAway
+from talktime_server.failure import Conflict, Failure, NotFound, StoreAway
 from talktime_server.ledger.directory import Directory, Profiles
 from talktime_server.ledger.ledger import (
     Asking,
@@ -179,16 +179,30 @@ class Calls:
         """
 
         async def attempt(tenant: Tenant) -> Answer:
-            unreserved = await self._unreserved(question) if question else None
-            outcome = await self._ledger.settle(tenant, call_id, duration_seconds, unreserved)
+            unreserved, unpriced = await self._unreserved(question)
+            try:
+                outcome = await self._ledger.settle(tenant, call_id, duration_seconds, unreserved)
+            except NotFound as unknown:
+                raise unpriced or unknown from None
             return Answer(tenant, outcome.call, outcome.replayed)
 
         return await self._by_tenant(tenant_id, attempt)
 
-    async def _unreserved(self, question: Question) -> Unreserved:
-        """What a call costs that took place without asking: nobody can refuse it any more, so only
-        its price counts.
+    async def _unreserved(
+        self, question: Question | None
+    ) -> tuple[Unreserved | None, Failure | None]:
+        """What a call would cost by its fields, or why they have no price: that matters only when
+        nobody knows the call, as a known one keeps its frozen rate.
         """
+        if question is None:
+            return None, None
+        try:
+            return await self._price_unasked(question), None
+        except Failure as failure:
+            return None, failure
+
+    async def _price_unasked(self, question: Question) -> Unreserved:
+        """Nobody can refuse a call any more that took place without asking, so only its price counts."""
         profiles = await self._directory.profiles(question.tenant_id, question.payer_id)
         if self.is_emergency(question, profiles.payer):
             number = Number(question.to_number, NumberClass.EMERGENCY, "")
