@@ -21,7 +21,7 @@ from service.site import (
     UNPRICED,
     Site,
 )
-from talktime import AsyncClient, CallFields, Client, Conflict, InvalidRequest, RateRow
+from talktime import AsyncClient, CallFields, CallType, Client, Conflict, InvalidRequest, RateRow
 
 MakeSite = Callable[..., Site]
 
@@ -281,7 +281,7 @@ def test_a_quote_says_what_an_authorize_would_and_holds_nothing(site: Site) -> N
 def test_a_settle_charges_the_frozen_rate_though_its_fields_have_no_price_now(site: Site) -> None:
     """semantics 14, 35: the fields count only for a call that nobody knows."""
     call = site.call()
-    unpriced = CallFields("alice", "USER_OUT", UNPRICED)
+    unpriced = CallFields("alice", CallType.USER_OUT, UNPRICED)
     assert site.router.settle(call.call_id, 60, unpriced).charged_micros == MINUTE
     with pytest.raises(Conflict) as nobody_priced:
         site.router.settle("leg-unknown", 60, unpriced)
