@@ -96,6 +96,8 @@ async def _outcome(world: World, verb: str, call_id: str, number: int) -> Outcom
             return await world.extend(call_id, 1, number)
         case "settle":
             return await world.settle(call_id, number)
+        case "bill":
+            return await world.settle(call_id, number, world.unreserved(asked=number))
         case _:
             return await world.release(call_id)
 

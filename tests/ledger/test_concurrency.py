@@ -150,3 +150,19 @@ async def test_of_a_settle_and_a_release_the_first_stands(world: World, crowd: C
         failures = {own[n].failure for own in said["settle"]}
         assert failures == ({""} if call.state is CallState.SETTLED else {"ALREADY_RELEASED"})
     assert (await world.ledger.balance(world.tenant)).spent_micros == settled * MINUTE
+
+
+async def test_a_settle_may_overtake_its_authorize(world: World, crowd: Crowd) -> None:
+    """Semantics 14 and 15: whichever is second finds what the first left; the call is charged once."""
+    await world.fund(RACES * MINUTE)
+    lists: list[list[Ask]] = [
+        [(verb, f"c{n}", MINUTE) for n in range(RACES)]
+        for verb in ("authorize", "bill", "authorize", "bill")
+    ]
+    said = crowd.ask(world.tenant.tenant_id, lists, at_once=3)
+    assert not any(each.failure for own in said for each in own)
+    for n in range(RACES):
+        assert said[1][n].text == said[3][n].text, "both settles show one receipt"
+    proof = await world.prove()
+    assert proof.conserved
+    assert (proof.balance.spent_micros, proof.balance.open_calls) == (RACES * MINUTE, 0)

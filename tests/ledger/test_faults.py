@@ -158,7 +158,7 @@ async def test_a_store_that_stands_still_keeps_nobody_waiting(
 
 
 async def test_a_caller_that_gives_up_disturbs_nobody(line: BadLine) -> None:
-    """Its operation was on the way with others: they get their answers, and so does its repeat."""
+    """Semantics 85: its operation was on the way with others; they get their answers, and so does its repeat."""
     line.proxy.fault, line.proxy.delay_s = Fault.DELAY, TIMEOUT_S / 5
     callers = [asyncio.create_task(line.far.authorize(f"c{n}", 60)) for n in range(60)]
     await asyncio.sleep(0)

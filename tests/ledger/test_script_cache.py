@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from ledger.world import World
+from talktime_server.failure import Applied, StoreAway
 
 
 async def script_commands(world: World) -> dict[str, int]:
@@ -27,17 +28,42 @@ async def test_a_forgotten_script_is_loaded_once_and_the_operation_has_one_effec
     assert (proof.balance.spent_micros, proof.conserved) == (60, True)
 
 
+async def call(world: World, call_id: str) -> None:
+    await world.authorize(call_id, 60)
+    await world.extend(call_id, 1, 60)
+    await world.settle(call_id, 60)
+
+
 async def test_scripts_forgotten_in_the_middle_of_everything_disturb_nobody(world: World) -> None:
     await world.fund(200 * 60)
-
-    async def call(n: int) -> None:
-        await world.authorize(f"c{n}", 60)
-        if n % 20 == 0:
-            await world.store.command("SCRIPT", "FLUSH")
-        await world.extend(f"c{n}", 1, 60)
-        await world.settle(f"c{n}", 60)
-
-    await asyncio.gather(*(call(n) for n in range(100)))
+    await call(world, "first")
+    forgetting = world.store.command("SCRIPT", "FLUSH")
+    calls = [call(world, f"c{n}") for n in range(100)]
+    await asyncio.gather(*calls[:50], forgetting, *calls[50:])
     proof = await world.prove()
-    assert (proof.balance.spent_micros, proof.balance.open_calls) == (100 * 60, 0)
+    assert (proof.balance.spent_micros, proof.balance.open_calls) == (101 * 60, 0)
+    assert proof.conserved
+
+
+async def test_scripts_forgotten_again_and_again_fail_calls_but_never_in_part(world: World) -> None:
+    """A script that is gone again after it was loaded has not run, and the failure says so."""
+    await world.fund(400 * 60)
+    done = asyncio.Event()
+
+    async def forget() -> None:
+        while not done.is_set():
+            await world.store.command("SCRIPT", "FLUSH")
+
+    forgetting = asyncio.create_task(forget())
+    failures = []
+    for n in range(200):
+        try:
+            await world.authorize(f"c{n}", 60)
+        except StoreAway as failure:
+            failures.append(failure.applied)
+    done.set()
+    await forgetting
+    assert set(failures) <= {Applied.NOT_APPLIED}
+    proof = await world.prove()
+    assert proof.balance.open_calls == 200 - len(failures)
     assert proof.conserved

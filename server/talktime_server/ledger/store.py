@@ -33,6 +33,7 @@ REFUSALS = (
     "MASTERDOWN",
     "MISCONF",
     "NOREPLICAS",
+    "NOSCRIPT",
     "OOM",
     "READONLY",
     "TRYAGAIN",
