@@ -67,7 +67,7 @@ OPERATIONS: dict[str, Callable[[World], Awaitable[object]]] = {
 async def test_an_answer_that_is_lost_leaves_the_outcome_unknown_and_one_effect(
     line: BadLine, name: str, fault: Fault
 ) -> None:
-    """Semantics 6, 52 and 83: nothing is asked twice behind the caller's back; its repeat gets the first answer."""
+    """Semantics 6 and 83: nothing is asked twice behind the caller's back; its repeat gets the first answer."""
     operation = OPERATIONS[name]
     before = (await line.near.prove()).entries
     line.proxy.fault, line.proxy.scripts = fault, 0
