@@ -72,3 +72,20 @@ async def test_an_index_of_nobody_stops_no_other_tenant(world: World) -> None:
         await swept_until(world, sweeper, CallState.EXPIRED)
     finally:
         await world.store.command("ZREM", keys.due(keys.shard_of(ghost)), ghost)
+
+
+async def test_a_tenant_whose_profile_cannot_be_read_stops_no_other(world: World) -> None:
+    owner = world.tenant.tenant_id
+    broken = next(
+        name for n in range(10_000) if keys.shard_of(name := f"broken{n}") == keys.shard_of(owner)
+    )
+    await world.store.command("HSET", keys.tenant(broken), "pv", 1, "p", "{}")
+    await world.store.command("ZADD", keys.due(keys.shard_of(broken)), 1, broken)
+    await world.set(lease_grace_seconds=0)
+    await world.fund(5000)
+    await world.authorize("a", 1)
+    sweeper = Sweeper(world.store, world.ledger, world.directory)
+    try:
+        await swept_until(world, sweeper, CallState.EXPIRED)
+    finally:
+        await world.store.command("ZREM", keys.due(keys.shard_of(broken)), broken)

@@ -7,11 +7,11 @@ seen without a second trip (semantics 67, 87).
 
 import contextlib
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from talktime_server.failure import Conflict, NotFound, StoreAway
+from talktime_server.failure import Broken, Conflict, NotFound, StoreAway
 from talktime_server.ledger import keys
 from talktime_server.ledger.ledger import unknown_tenant
 from talktime_server.ledger.profiles import Payer, Tenant, payer_of, tenant_of, to_json
@@ -66,8 +66,8 @@ class Directory:
         )
         if tenant_row[0] is None:
             raise unknown_tenant()
-        tenant = tenant_of(tenant_row[1], int(tenant_row[0]))
-        payer = payer_of(payer_row[1], int(payer_row[0])) if payer_row[0] else None
+        tenant = _read(tenant_of, tenant_row)
+        payer = _read(payer_of, payer_row) if payer_row[0] else None
         _keep(self._tenants, tenant_id, tenant)
         _keep(self._payers, (tenant_id, payer_id), payer)
         return Profiles(tenant, payer)
@@ -78,10 +78,10 @@ class Directory:
 
     async def fresh_tenant(self, tenant_id: str) -> Tenant:
         """The tenant in the store. Raises NotFound."""
-        version, body = await self._store.command("HMGET", keys.tenant(tenant_id), "pv", "p")
-        if version is None:
+        row = await self._store.command("HMGET", keys.tenant(tenant_id), "pv", "p")
+        if row[0] is None:
             raise unknown_tenant()
-        tenant = tenant_of(body, int(version))
+        tenant = _read(tenant_of, row)
         _keep(self._tenants, tenant_id, tenant)
         return tenant
 
@@ -202,7 +202,7 @@ class Directory:
         rows = await self._store.commands(
             [("HMGET", keys.payer(tenant_id, payer_id), "pv", "p") for payer_id in ids]
         )
-        return [payer_of(body, int(version)) for version, body in rows]
+        return [_read(payer_of, row) for row in rows]
 
     async def list_tenants(self, after: str, count: int) -> list[Tenant]:
         """Tenants by id over all shards, those after `after` first."""
@@ -239,6 +239,17 @@ def _must(tenant: Tenant | None) -> Tenant:
     if tenant is None:
         raise unknown_tenant()
     return tenant
+
+
+def _read(kind: Callable[[bytes, int], Record], row: Sequence[bytes]) -> Record:
+    """A record as stored. One that cannot be read fails with a word, so that an emergency call still
+    passes and the sweeper goes on to the next tenant.
+    """
+    version, body = row
+    try:
+        return kind(body, int(version))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Broken("PROFILE_UNREADABLE", "a stored profile cannot be read") from error
 
 
 def _contended() -> StoreAway:
