@@ -8,6 +8,7 @@ is bounded, and what it drops is logged.
 import asyncio
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -23,6 +24,8 @@ from talktime_server.words import NumberClass, SourceKind
 GRANTED_SECONDS = 86_400  # nobody's emergency call ends because a router forgot to extend it
 MOST_WAITING = 10_000
 RETRY_PERIOD_S = 1.0
+
+ReadProfiles = Callable[[str, str], Awaitable[Profiles]]
 
 log = structlog.get_logger()
 
@@ -54,8 +57,11 @@ class Emergencies:
         """Lets a call to such a number pass, unless the payer's country is known and has another
         number for it.
         """
-        payer = await self._payer_country(question)
-        if payer and not self._plan.is_emergency(question.to_number, payer):
+        payer = await self._payer_country(question, self._directory.profiles)
+        if not self._is_one(question, payer):
+            # The profile at hand may be old, and nobody is kept from help by what was true before.
+            payer = await self._payer_country(question, self._directory.fresh)
+        if not self._is_one(question, payer):
             text = "is neither E.164 nor an emergency number of the payer's country"
             raise Invalid.fields([Violation("to_number", "NOT_E164", text)])
         self._note(question)
@@ -63,17 +69,19 @@ class Emergencies:
         # nothing.
         return Passed(GRANTED_SECONDS, payer, time.time_ns() // 1_000_000)
 
-    async def _payer_country(self, question: Question) -> str:
+    def _is_one(self, question: Question, country: str) -> bool:
+        return not country or self._plan.is_emergency(question.to_number, country)
+
+    @staticmethod
+    async def _payer_country(question: Question, read: ReadProfiles) -> str:
+        """Empty when no profile can be had."""
+        if not (question.tenant_id and question.payer_id):
+            return ""
         try:
-            profiles = await self._profiles(question)
+            payer = (await read(question.tenant_id, question.payer_id)).payer
         except Failure:
             return ""
-        return profiles.payer.country if profiles.payer else ""
-
-    async def _profiles(self, question: Question) -> Profiles:
-        if not (question.tenant_id and question.payer_id):
-            raise StoreAway("NO_PROFILE", "the call names no payer")
-        return await self._directory.profiles(question.tenant_id, question.payer_id)
+        return payer.country if payer else ""
 
     def _note(self, question: Question) -> None:
         log.info("emergency_call", tenant_id=question.tenant_id, call_id=question.call_id)

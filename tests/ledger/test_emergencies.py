@@ -1,0 +1,55 @@
+"""Calls for help: what is stored of their payer, or how old the copy at hand is, never keeps them from passing."""
+
+import pytest
+
+from ledger.world import World
+from talktime_server.decision import catalog
+from talktime_server.decision.calls import Question
+from talktime_server.decision.emergency import Emergencies
+from talktime_server.failure import Invalid
+from talktime_server.ledger import keys
+from talktime_server.ledger.directory import Directory
+from talktime_server.ledger.profiles import Payer
+from talktime_server.words import CallType, SourceKind
+
+BROKEN = ["{}", "[]", "not JSON", '{"licenses": 1}']
+
+
+def help_from(world: World, number: str, call_id: str = "help") -> Question:
+    """A call of ann's to such a number."""
+    return Question(
+        world.tenant.tenant_id, call_id, "ann", CallType.USER_OUT, "", number, "", 0, ""
+    )
+
+
+def emergencies(world: World, directory: Directory) -> Emergencies:
+    return Emergencies(directory=directory, plan=catalog.number_plan(), ledger=world.ledger)
+
+
+async def test_a_payer_who_moved_reaches_the_help_of_the_new_country(world: World) -> None:
+    """A process that knows the payer from before must not refuse by what was true then."""
+    elsewhere = Directory(world.store)
+    await elsewhere.fresh(world.tenant.tenant_id, "ann")
+    await world.directory.put_payer(world.tenant.tenant_id, Payer("ann", "GB"))
+    passed = await emergencies(world, elsewhere).passes(help_from(world, "999"))
+    assert passed.country == "GB"
+
+
+async def test_another_countrys_number_is_refused_by_the_profile_of_now(world: World) -> None:
+    with pytest.raises(Invalid):
+        await emergencies(world, world.directory).passes(help_from(world, "999"))
+
+
+@pytest.mark.parametrize("text", BROKEN)
+async def test_a_profile_that_cannot_be_read_keeps_nobody_from_help(
+    world: World, text: str
+) -> None:
+    """And is no end for the records of the others."""
+    await world.store.command("HSET", keys.payer(world.tenant.tenant_id, "ann"), "p", text)
+    calls = emergencies(world, Directory(world.store))
+    assert (await calls.passes(help_from(world, "112"))).country == ""
+    bens = Question(world.tenant.tenant_id, "bens", "ben", CallType.USER_OUT, "", "911", "", 0, "")
+    await calls.passes(bens)
+    assert await calls.flush()
+    kept = await world.ledger.show(world.tenant.tenant_id, "bens")
+    assert kept.source is SourceKind.EMERGENCY
