@@ -9,9 +9,9 @@ Failure
 ├── Conflict             the thing is not in a state that allows this
 ├── TooMuch              a limit of size or number is passed; try later or ask for less
 ├── TooLate              the deadline passed before money was touched
-├── StoreAway            the store cannot be asked, or did not answer: outcome NOT_APPLIED or
-UNKNOWN ├── NotServed            this is not built yet └── Broken               a bug; the text
-stays in the log
+├── StoreAway            the store cannot be asked, or did not answer: outcome NOT_APPLIED or UNKNOWN
+├── NotServed            this is not built yet
+└── Broken               a bug; the text stays in the log
 """
 
 from collections.abc import Mapping
