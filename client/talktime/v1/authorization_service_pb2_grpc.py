@@ -110,7 +110,8 @@ class AuthorizationServiceServicer:
     def Settle(self, request, context):
         """Charges what was really used and gives the rest of the hold back. Safe to repeat with the same duration; another
         duration gets FAILED_PRECONDITION with reason ALREADY_SETTLED. A settle that comes after the lease still charges once.
-        A call that was never authorized is charged too when its fields are given; without them it is NOT_FOUND.
+        A call that was never authorized is charged too when its fields are given (repeated with other fields: ALREADY_EXISTS);
+        without them it is NOT_FOUND. Fields beside a call that was authorized are not looked at: its rate is frozen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

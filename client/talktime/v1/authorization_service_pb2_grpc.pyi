@@ -61,7 +61,8 @@ class AuthorizationServiceStub:
     Settle: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.SettleRequest, _authorization_service_pb2.SettleResponse]
     """Charges what was really used and gives the rest of the hold back. Safe to repeat with the same duration; another
     duration gets FAILED_PRECONDITION with reason ALREADY_SETTLED. A settle that comes after the lease still charges once.
-    A call that was never authorized is charged too when its fields are given; without them it is NOT_FOUND.
+    A call that was never authorized is charged too when its fields are given (repeated with other fields: ALREADY_EXISTS);
+    without them it is NOT_FOUND. Fields beside a call that was authorized are not looked at: its rate is frozen.
     """
     Release: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.ReleaseRequest, _authorization_service_pb2.ReleaseResponse]
     """Gives the whole hold back: the call was never answered, or never placed. Safe to repeat.
@@ -100,7 +101,8 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     Settle: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.SettleRequest, _authorization_service_pb2.SettleResponse]  # type: ignore[assignment]
     """Charges what was really used and gives the rest of the hold back. Safe to repeat with the same duration; another
     duration gets FAILED_PRECONDITION with reason ALREADY_SETTLED. A settle that comes after the lease still charges once.
-    A call that was never authorized is charged too when its fields are given; without them it is NOT_FOUND.
+    A call that was never authorized is charged too when its fields are given (repeated with other fields: ALREADY_EXISTS);
+    without them it is NOT_FOUND. Fields beside a call that was authorized are not looked at: its rate is frozen.
     """
     Release: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.ReleaseRequest, _authorization_service_pb2.ReleaseResponse]  # type: ignore[assignment]
     """Gives the whole hold back: the call was never answered, or never placed. Safe to repeat.
@@ -160,7 +162,8 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_authorization_service_pb2.SettleResponse, _abc.Awaitable[_authorization_service_pb2.SettleResponse]]:
         """Charges what was really used and gives the rest of the hold back. Safe to repeat with the same duration; another
         duration gets FAILED_PRECONDITION with reason ALREADY_SETTLED. A settle that comes after the lease still charges once.
-        A call that was never authorized is charged too when its fields are given; without them it is NOT_FOUND.
+        A call that was never authorized is charged too when its fields are given (repeated with other fields: ALREADY_EXISTS);
+        without them it is NOT_FOUND. Fields beside a call that was authorized are not looked at: its rate is frozen.
         """
 
     @_abc_1.abstractmethod
