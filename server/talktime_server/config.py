@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
-from talktime_server.config_kinds import DOTTED, FILE, PATH, TEXT, YES_NO, choice, whole
+from talktime_server.config_kinds import DOTTED, FILE, PATH, STORE_URL, TEXT, YES_NO, choice, whole
 
 PREFIX = "TALKTIME_"
 
@@ -65,7 +65,7 @@ class Settings:
     """0 takes a free one."""
     workers: Annotated[int, whole(1, 64)] = 2
     engine: Annotated[Engine, choice(Engine)] = Engine.AUTO
-    store_url: Annotated[str, TEXT] = field(default="", repr=False)
+    store_url: Annotated[str, STORE_URL] = field(default="", repr=False)
     """An external store; empty starts the embedded one. It may hold a password."""
     store_timeout_ms: Annotated[int, whole(1, 2_000)] = 50
     store_fsync: Annotated[Fsync, choice(Fsync)] = Fsync.EVERYSEC
@@ -136,4 +136,4 @@ def _read(name: str, text: str, hint: Any) -> Any:
     try:
         return kind.read(text)
     except ValueError:
-        raise BadSetting(variable(name), text, kind.allowed) from None
+        raise BadSetting(variable(name), kind.shown(text), kind.allowed) from None

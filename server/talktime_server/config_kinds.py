@@ -1,13 +1,16 @@
 """How the text of a setting is read: one function per kind, and the sentence that says what is allowed."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
+_STORE_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,8 @@ class Kind:
 
     read: Callable[[str], Any]
     allowed: str
+    shown: Callable[[str], str] = str
+    """The text as a refusal may repeat it."""
 
 
 def whole(low: int, high: int) -> Kind:
@@ -48,6 +53,19 @@ def _printable(text: str) -> str:
     return text
 
 
+def _store_url(text: str) -> str:
+    url = urlsplit(_printable(text))
+    if url.scheme not in _STORE_SCHEMES or not (url.hostname or url.path):
+        raise ValueError(text)
+    if url.port == 0:  # one that is no number raises by itself
+        raise ValueError(text)
+    return text
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//.*@", "//…@", text)
+
+
 def _path(text: str) -> Path:
     if "\0" in text:
         raise ValueError(text)
@@ -70,6 +88,9 @@ def _dotted(text: str) -> str:
 
 YES_NO = Kind(_yes_no, "yes or no")
 TEXT = Kind(_printable, "a printable text")
+STORE_URL = Kind(
+    _store_url, "redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH", _without_password
+)
 PATH = Kind(_path, "a path")
 FILE = Kind(_file, "a file that exists")
 DOTTED = Kind(_dotted, "module:name")

@@ -6,6 +6,8 @@ import pytest
 
 from talktime_server.config import BadSetting, Engine, Settings
 
+STORE_URLS = "redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
+
 
 @pytest.mark.parametrize(
     ("variable", "text", "allowed"),
@@ -22,6 +24,7 @@ from talktime_server.config import BadSetting, Engine, Settings
         ("TALKTIME_TLS_CERT", "/no/such/file", "a file that exists"),
         ("TALKTIME_HOST", "a\nb", "a printable text"),
         ("TALKTIME_APP", "os.system", "module:name"),
+        *(("TALKTIME_STORE_URL", text, STORE_URLS) for text in ("tcp://db", "redis://a:b:c", "db")),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(variable: str, text: str, allowed: str) -> None:
@@ -60,6 +63,10 @@ def test_what_processes_are_given_reads_back_the_same(tmp_path: Path) -> None:
 
 def test_the_stores_password_is_not_shown() -> None:
     assert "secret" not in repr(Settings(store_url="redis://:secret@store"))
+    with pytest.raises(BadSetting) as refused:
+        Settings.read({"TALKTIME_STORE_URL": "tcp://me:secret@store"})
+    assert "secret" not in str(refused.value)
+    assert "'tcp://…@store'" in str(refused.value)
 
 
 def test_the_state_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
