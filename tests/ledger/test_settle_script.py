@@ -7,6 +7,8 @@ import pytest
 from ledger.world import World
 from talktime_server.failure import Conflict
 from talktime_server.ledger.ledger import Stale
+from talktime_server.ledger.profiles import Payer
+from talktime_server.words import SourceKind
 
 
 async def test_a_settle_below_the_hold_charges_what_was_used_and_frees_the_rest(
@@ -314,3 +316,18 @@ async def test_no_settle_moves_more_than_the_limit_of_one_operation(world: World
         settle a 86400                  -> charged 1000000000000 overrun uncollected 440000000000; 1000000000000/0
         """
     )
+
+
+async def test_a_call_that_was_never_authorized_is_priced_by_the_payer_of_now(
+    world: World,
+) -> None:
+    """Semantics 87: who has a plan decides what is owed, so an old profile is no ground for a charge."""
+    await world.fund(5000)
+    old = world.unreserved()
+    world.payers["ann"] = await world.directory.put_payer(
+        world.tenant.tenant_id, Payer("ann", "US", licenses=("MCOPSTN1",))
+    )
+    with pytest.raises(Stale):
+        await world.settle("a", 60, old)
+    await world.settle("a", 60, world.unreserved(source=SourceKind.INCLUDED))
+    await world.play("balance -> 5000/0, spent 0")

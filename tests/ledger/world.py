@@ -91,12 +91,17 @@ class World:
     ) -> Outcome | Judge:
         return await self.ledger.extend(self.tenant, Extension(call_id, sequence, added, **judged))
 
-    @staticmethod
     def unreserved(
-        terms: Terms = A_MICRO_A_SECOND, *, source: SourceKind = SourceKind.CREDITS, **asked: Any
+        self,
+        terms: Terms = A_MICRO_A_SECOND,
+        *,
+        source: SourceKind = SourceKind.CREDITS,
+        **asked: Any,
     ) -> Unreserved:
         """What a call is charged by that was never authorized."""
-        return Unreserved(facts_of(**asked), source, terms)
+        facts = facts_of(**asked)
+        known = self.payers.get(facts.payer_id)
+        return Unreserved(facts, known.version if known else 0, source, terms)
 
     async def settle(
         self, call_id: str, duration: int, unreserved: Unreserved | None = None

@@ -6,7 +6,15 @@ import pytest
 
 from service.running import until
 from service.site import AT_HOME, LICENSES, LONDON, MINUTE, TOLL_FREE, Site
-from talktime import Client, Conflict, InvalidRequest, NotAuthenticated, NotFound, NotPermitted
+from talktime import (
+    CallFields,
+    Client,
+    Conflict,
+    InvalidRequest,
+    NotAuthenticated,
+    NotFound,
+    NotPermitted,
+)
 from talktime_server.rpc.shapes import Role
 
 MakeSite = Callable[..., Site]
@@ -238,6 +246,25 @@ def test_a_payer_made_now_may_call_in_every_process_that_had_not_known_it(
     assert reasons() == {"PAYER_UNKNOWN"}
     site.put_payer("carol")
     assert reasons() == {None}
+
+
+def test_a_call_nobody_asked_about_is_charged_by_the_licences_of_now_in_every_process(
+    site: Site, crowd: list[Client]
+) -> None:
+    """semantics 14 and 87"""
+    fields = CallFields("alice", "USER_OUT", AT_HOME)
+
+    def charges(word: str) -> set[int]:
+        return {
+            client.settle(f"{word}-{n}", 60, fields, tenant_id=site.tenant_id).charged_micros
+            for n, client in enumerate(crowd)
+        }
+
+    assert charges("planned") == {0}
+    site.put_payer("alice", licenses=())
+    assert charges("bare") == {20_000}
+    site.put_payer("alice")
+    assert charges("again") == {0}
 
 
 def test_a_premium_number_is_barred_whatever_the_licences(site: Site) -> None:

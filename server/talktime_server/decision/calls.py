@@ -184,6 +184,10 @@ class Calls:
                 outcome = await self._ledger.settle(tenant, call_id, duration_seconds, unreserved)
             except NotFound as unknown:
                 raise unpriced or unknown from None
+            except Stale:
+                if question:  # its payer's profile may be the old one
+                    await self._directory.fresh(tenant_id, question.payer_id)
+                raise
             return Answer(tenant, outcome.call, outcome.replayed)
 
         return await self._by_tenant(tenant_id, attempt)
@@ -212,7 +216,8 @@ class Calls:
         if decision.refusal:
             raise Conflict(decision.refusal, "no deck in force prices this call")
         facts = _facts(question, decision)
-        return Unreserved(facts, decision.source or SourceKind.INCLUDED, _terms(decision.rate))
+        source = decision.source or SourceKind.INCLUDED
+        return Unreserved(facts, profiles.payer_version, source, _terms(decision.rate))
 
     def _entitled(self, profiles: Profiles, question: Question) -> Decision:
         number = self._plan.classify(question.to_number)

@@ -66,9 +66,10 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Unreserved:
-    """What to charge a call by that was never authorized."""
+    """What to charge a call by that was never authorized, and the payer's profile that says so."""
 
     facts: Facts
+    payer_version: int
     source: SourceKind
     terms: Terms
 
@@ -223,6 +224,7 @@ class Ledger:
             keys.busy(owner),
             keys.journal(keys.shard_of(owner)),
             keys.unmatched(owner, call_id),
+            keys.payer(owner, unreserved.facts.payer_id if unreserved else ""),
         )
         arguments = (
             call_id,
@@ -354,9 +356,15 @@ def _refuse_another(call: Call, asked: Facts) -> None:
 
 def _unreserved_texts(unreserved: Unreserved | None) -> tuple[str, ...]:
     if unreserved is None:
-        return ("",) * 7
+        return ("",) * 8
     facts = unreserved.facts
-    return (facts.pack(), facts.payer_id, unreserved.source, *unreserved.terms.texts())
+    return (
+        facts.pack(),
+        facts.payer_id,
+        str(unreserved.payer_version),
+        unreserved.source,
+        *unreserved.terms.texts(),
+    )
 
 
 def _ended(call: Call) -> Conflict:

@@ -2,10 +2,10 @@
 --
 -- A script, because the charge, the end of the hold and the receipt must be one step, or a repeat charges twice.
 --
--- KEYS, for each operation: tenant, call, open, busy, journal, unmatched
+-- KEYS, for each operation: tenant, call, open, busy, journal, unmatched, payer
 -- ARGV, for each operation: call_id; tenant_id; tenant's profile version; duration (seconds); floor of the balance (micros, 0 or
---   less); life of the receipt (seconds); and for a call that was never authorized, else empty: facts, payer_id, source, rate and fee
---   (micros), initial and increment (seconds)
+--   less); life of the receipt (seconds); and for a call that was never authorized, else empty: facts, payer_id, the payer's profile
+--   version (0: no such payer), source, rate and fee (micros), initial and increment (seconds)
 -- Returns, for each operation: "replay" or "new" with the call's view; "unmatched" (no such call, and no fields to charge it by);
 --   "differs" with the view (settled before with another duration); "ended" with the view; "stale"; "due" with call ids;
 --   "no_tenant"; "error" with what was wrong.
@@ -18,8 +18,8 @@ local function keep_unmatched(tenant, unmatched, journal, call_id, tenant_id, du
   return { "unmatched" }
 end
 
-local function settle(tenant_key, call_key, open, busy, journal, unmatched, call_id, tenant_id, tenant_profile, duration, floor, ttl, facts,
-    payer_id, source, rate, fee, initial, increment)
+local function settle(tenant_key, call_key, open, busy, journal, unmatched, payer_key, call_id, tenant_id, tenant_profile, duration, floor,
+    ttl, facts, payer_id, payer_profile, source, rate, fee, initial, increment)
   duration, floor, ttl = whole(duration, 0, MOST_SECONDS), whole(floor, -MOST_AT_ONCE, 0), whole(ttl, 1, 1e9)
   local call = read_call(call_key)
   if call and call.state == "SETTLED" then
@@ -30,10 +30,10 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, call
   local tenant = read_tenant(tenant_key)
   if not tenant.profile then
     return { "no_tenant" }
-  elseif tenant.profile ~= tenant_profile then
-    return { "stale" }
-  elseif not call and facts == "" then
+  elseif not call and facts == "" and tenant.profile == tenant_profile then
     return keep_unmatched(tenant, unmatched, journal, call_id, tenant_id, duration, ttl)
+  elseif tenant.profile ~= tenant_profile or (not call and payer_profile ~= (redis.call("HGET", payer_key, "pv") or "0")) then
+    return { "stale" }
   end
   local unreserved = not call
   if unreserved then
@@ -77,4 +77,4 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, call
   return view("new", call)
 end
 
-return each(6, 13, settle)
+return each(7, 14, settle)
