@@ -281,3 +281,15 @@ async def test_calls_asked_in_one_breath_are_decided_in_their_order(world: World
     outcomes = await asyncio.gather(*(world.authorize(f"c{n}", 60) for n in range(150)))
     states = [outcome.call.state for outcome in outcomes]
     assert states == [CallState.OPEN] * 7 + [CallState.REFUSED] * 143
+
+
+async def test_more_than_one_batch_of_a_tick_is_decided_in_the_order_asked(world: World) -> None:
+    """The last cent goes to whoever came first, also where a hundred others came at the same moment."""
+    for turn in range(10):
+        await world.fund(60 * 130, f"f{turn}")
+        asked = [f"leg-{turn}-{n}" for n in range(250)]
+        outcomes = await asyncio.gather(*(world.authorize(call_id, 60) for call_id in asked))
+        firsts = [outcome.call.first for outcome in outcomes]
+        granted = [n for n, first in enumerate(firsts) if first and first.granted_seconds]
+        assert granted == list(range(130))
+        await asyncio.gather(*(world.settle(asked[n], 60) for n in granted))

@@ -74,6 +74,8 @@ class _Batch:
     names: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     waiting: list[asyncio.Future[Answer]] = field(default_factory=list)
+    before: "_Batch | None" = None  # of the same tick, asked first and so run first
+    running: asyncio.Task[None] | None = None
 
 
 class Script:
@@ -97,7 +99,7 @@ class Script:
         loop = asyncio.get_running_loop()
         batch = self._next
         if batch is None or len(batch.waiting) >= BATCH:
-            batch = self._next = _Batch()
+            batch = self._next = _Batch(before=batch)
             loop.call_soon(self._leave, batch)
         answer: asyncio.Future[Answer] = loop.create_future()
         batch.names.extend(names)
@@ -108,9 +110,12 @@ class Script:
     def _leave(self, batch: _Batch) -> None:
         if self._next is batch:
             self._next = None
-        self._store.spawn(self._run(batch))
+        before, batch.before = batch.before, None
+        batch.running = self._store.spawn(self._run(batch, before.running if before else None))
 
-    async def _run(self, batch: _Batch) -> None:
+    async def _run(self, batch: _Batch, before: asyncio.Task[None] | None) -> None:
+        if before:  # Connections do not keep the order among themselves.
+            await asyncio.wait([before])
         try:
             answers = await self._store.evaluate(self, batch.names, batch.arguments)
             assert len(answers) == len(batch.waiting)
@@ -162,11 +167,12 @@ class Store:
         await self._redis.aclose()
         await self._pool.disconnect()
 
-    def spawn(self, work: Any) -> None:
+    def spawn(self, work: Any) -> asyncio.Task[None]:
         """Runs a batch beside its callers, so that a caller who gives up does not tear it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def evaluate(self, script: Script, names: list[str], arguments: list[str]) -> list[Any]:
         """Runs a script once; loads it first where the store does not know it, which is the one
