@@ -11,8 +11,8 @@ import grpc
 import pytest
 
 from service.raw import AUTHORIZATION, bearer
-from service.running import Running, Served, until
-from service.site import LONDON, MINUTE, Site
+from service.running import LONE, Running, Served, until
+from service.site import AT_HOME, LONDON, MINUTE, Site
 from service.test_identity import request_of
 from talktime import AsyncClient, Conflict, TalktimeError
 from talktime.v1 import authorization_service_pb2 as pb
@@ -25,12 +25,14 @@ EXCHANGE = AUTHORIZATION + "Exchange"
 class Conversation:
     """A stream in bytes of the contract: what is sent, and what has come back in its order."""
 
-    def __init__(self, service: Running) -> None:
+    def __init__(self, service: Running, token: str = "") -> None:
         self._sent: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._ids = itertools.count(1)
         self._channel = grpc.insecure_channel(service.address)
         begin: Any = self._channel.stream_stream(EXCHANGE)
-        self._call = begin(iter(self._sent.get, None), metadata=bearer(service.router), timeout=5)
+        self._call = begin(
+            iter(self._sent.get, None), metadata=bearer(token or service.router), timeout=5
+        )
 
     def send(self, *operations: pb.Operation) -> None:
         """One message. Correlation ids count on, unless an operation has one."""
@@ -151,6 +153,25 @@ def test_the_last_cent_goes_to_the_first_in_order(make_site: MakeSite, messages:
     assert stream.end() is grpc.StatusCode.OK
     granted = {r.correlation_id for r in found if r.authorize.outcome == pb.OUTCOME_AUTHORIZED}
     assert granted == {1, 2, 3}
+
+
+def test_a_tenant_is_the_same_named_or_not(make_site: MakeSite) -> None:
+    """A token of one tenant may leave its name out: that is no other tenant, and waits in the same line."""
+    site = make_site()
+    lone = Site.of(site.service, LONE)
+    lone.set()
+    lone.put_payer("alice")
+    stream = Conversation(site.service, site.service.lone_router)
+    legs = [f"{site.tenant_id}-{n}" for n in range(20)]
+    operations = [
+        operation
+        for leg in legs
+        for operation in (authorize(lone, leg, to_number=AT_HOME, tenant_id=""), release(lone, leg))
+    ]
+    results = stream.ask(*operations)
+    assert [r.WhichOneof("result") for r in results] == ["authorize", "release"] * len(legs)
+    assert stream.end() is grpc.StatusCode.OK
+    lone.close()
 
 
 def test_money_that_an_earlier_operation_frees_is_there_for_the_next(make_site: MakeSite) -> None:

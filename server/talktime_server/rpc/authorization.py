@@ -180,7 +180,8 @@ class Authorization:
         """Carries out operations of a stream: in order within a tenant, tenants beside each other."""
         by_tenant: dict[str, list[pb.Operation]] = {}
         for operation in operations:
-            by_tenant.setdefault(_asked(operation).tenant_id, []).append(operation)
+            tenant_id = _asked(operation).tenant_id or identity.only_tenant
+            by_tenant.setdefault(tenant_id, []).append(operation)
         running = [self._in_order(own, identity) for own in by_tenant.values()]
         for finished in asyncio.as_completed(running):
             yield await finished
