@@ -296,3 +296,17 @@ async def test_another_tenants_call_is_unknown(world: World) -> None:
     await world.authorize("a", 600)
     with pytest.raises(NotFound):
         await world.ledger.show(f"{world.tenant.tenant_id}-not", "a")
+
+
+async def test_a_call_for_help_that_asks_for_more_is_never_refused(world: World) -> None:
+    """Promise 6: it has all the time there is from the start, and a router may extend it by habit."""
+    await world.play(
+        """
+        authorize a 86400 source=EMERGENCY -> granted 86400 s, holds 0; 0/0
+        extend a 1 600                  -> granted 86400 s, holds 0; 0/0
+        extend a 1 600                  -> again: granted 86400 s, holds 0; 0/0
+        wait 86521
+        extend a 2 600                  -> taken anew: granted 86400 s, holds 0; 0/0
+        settle a 300                    -> charged 0; 0/0
+        """
+    )

@@ -42,7 +42,8 @@ local function extend(tenant_key, call_key, open, due, busy, journal, call_id, t
   call.epoch = tenant.epoch
   local expired = call.state == "EXPIRED" or tenant.now > call.lease
   local total, cost, use = math.min(call.granted + added, MOST_SECONDS), 0, read_payer_use(busy, call.payer)
-  local granted, paid, why = total, call.done and call.done[3] or 0, total > call.granted and "" or "CALL_LIMIT"
+  local more = total > call.granted or call.source == "EMERGENCY" -- which has all there is: nobody hangs up on it for asking
+  local granted, paid, why = total, call.done and call.done[3] or 0, more and "" or "CALL_LIMIT"
   if call.source == "CREDITS" and why == "" then
     lapse(tenant, journal, tenant_id)
     local money, short = purse(tenant, use, call.held, call.line or 0, most_percent)
