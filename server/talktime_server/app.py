@@ -12,7 +12,7 @@ from talktime_server.decision import catalog
 from talktime_server.decision.calls import Calls
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.decision.price_list import PriceList
-from talktime_server.failure import Failure
+from talktime_server.failure import Failure, Unsafe
 from talktime_server.ledger import safety
 from talktime_server.ledger.decks import Decks
 from talktime_server.ledger.directory import Directory
@@ -32,10 +32,6 @@ from talktime_server.rpc.tokens import Tokens
 PROBE_PERIOD_S = 0.5
 
 log = structlog.get_logger()
-
-
-class Unsafe(Exception):
-    """The store's settings would lose money; the text names each of them."""
 
 
 @dataclass(frozen=True, slots=True)

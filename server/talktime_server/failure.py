@@ -12,6 +12,8 @@ Failure
 ├── StoreAway            the store cannot be asked, or did not answer: outcome NOT_APPLIED or UNKNOWN
 ├── NotServed            this is not built yet
 └── Broken               a bug; the text stays in the log
+
+Unsafe stands apart: it ends the start of a process, never an operation.
 """
 
 from collections.abc import Mapping
@@ -159,3 +161,7 @@ class Broken(Failure):
     """A bug."""
 
     code = Code.INTERNAL
+
+
+class Unsafe(Exception):
+    """The store's settings would lose money; the text names each of them."""

@@ -8,9 +8,11 @@ from typing import Protocol, Self, cast
 import structlog
 
 from talktime_server import logs
-from talktime_server.config import Settings
-from talktime_server.control import INDEX_VARIABLE, SOCKET_VARIABLE, Line
+from talktime_server.config import BadSetting, Settings, variable
+from talktime_server.control import INDEX_VARIABLE, SOCKET_VARIABLE, Line, StartRefused
+from talktime_server.failure import StoreAway, Unsafe
 from talktime_server.rpc.edge import Edge
+from talktime_server.rpc.token_file import TokenFileRefused
 
 _log = structlog.get_logger("talktime.serving")
 
@@ -42,16 +44,27 @@ class Serving:
 
     @classmethod
     async def open(cls, environ: Mapping[str, str]) -> Self:
-        """Opens the app that the settings name; a failure is told to the supervisor and raised."""
+        """Opens the app that the settings name; a failure is logged, told to the supervisor, and StartRefused."""
         line = await Line.connect(environ.get(SOCKET_VARIABLE, ""), environ.get(INDEX_VARIABLE, ""))
         try:
             settings = Settings.read(environ)
             logs.configure(settings.log_level)
             return cls(settings, await _opener(settings.app)(settings), line)
+        except (BadSetting, StoreAway, TokenFileRefused, Unsafe) as refused:
+            # An operator can put these right: the log needs their cause, and no traceback.
+            _log.error("cannot_start", why=str(refused), cause=str(refused.__cause__ or ""))
+            why = _with_advice(refused)
         except Exception as error:
             _log.exception("cannot_start")
-            await line.failed(f"{type(error).__name__}: {error}")
-            raise
+            why = f"{type(error).__name__}: {error}"
+        await line.failed(why)
+        raise StartRefused(why)
+
+
+def _with_advice(refused: Exception) -> str:
+    if isinstance(refused, StoreAway):
+        return f"{refused}; start it, or name another with {variable('store_url')}"
+    return str(refused)
 
 
 def _opener(dotted: str) -> Opener:

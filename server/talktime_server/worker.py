@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 
+from talktime_server.control import StartRefused
 from talktime_server.rpc.aio import AioServer
 from talktime_server.serving import Serving
 
@@ -30,12 +31,19 @@ async def _told_to_stop(serving: Serving) -> None:
 def main() -> int:
     """Runs on uvloop where it is installed: it costs about a tenth less."""
     try:
+        _run()
+    except StartRefused:  # said where it was noticed
+        return 1
+    return 0
+
+
+def _run() -> None:
+    try:
         import uvloop
     except ImportError:
         asyncio.run(serve())
     else:
         uvloop.run(serve())
-    return 0
 
 
 if __name__ == "__main__":
