@@ -41,7 +41,9 @@ class StateFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StartRefused(f"the state folder {self.path}: {error.strerror}") from None
+            raise StartRefused(
+                f"the state folder {self.path}: {error.strerror}; choose another with TALKTIME_STATE_DIR"
+            ) from None
         try:
             self._lock()
             self._make()

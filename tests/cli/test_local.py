@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import time
+from pathlib import Path
 
 import pytest
 import typer
@@ -138,6 +139,27 @@ def test_a_tokens_file_open_to_others_is_refused(alone: Shell) -> None:
     assert (refused.code, "chmod 600" in refused.err) == (2, True)
     examined = alone.run("doctor", TALKTIME_PORT="0")
     assert (examined.code, "chmod 600" in examined.out) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "typed", ["serve", "token create --role router --tenant contoso --name sbc-1"]
+)
+def test_a_place_that_cannot_be_written_is_named(alone: Shell, typed: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = alone.run(*typed.split(), TALKTIME_STATE_DIR=str(tmp_path / "file" / "below"))
+    assert refused.code in (1, 2)
+    assert all(word in refused.err for word in (str(tmp_path / "file"), "TALKTIME_STATE_DIR"))
+    assert "Traceback" not in refused.err
+
+
+@pytest.mark.parametrize("engine", ["grpcio", "envoy"])
+def test_serve_without_its_store_says_so_and_nothing_from_inside(alone: Shell, engine: str) -> None:
+    store = "redis://127.0.0.1:1"
+    refused = alone.run("serve", "--engine", engine, "--port", "0", TALKTIME_STORE_URL=store)
+    assert refused.code == 1
+    last = "cannot start: The store cannot be reached; start it, or name another with TALKTIME_STORE_URL."
+    assert refused.err.strip().endswith(last)
+    assert "Traceback" not in refused.err
 
 
 def test_the_doctor_is_content_with_a_sound_machine(alone: Shell) -> None:

@@ -170,13 +170,16 @@ def _text(at: datetime | None) -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Keeps two writers apart; a reader needs no lock, as the file is replaced whole."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise TokenFileRefused(
+            f"{path}: cannot be written ({error.strerror}); "
+            "choose another place with TALKTIME_STATE_DIR or TALKTIME_TOKENS_FILE"
+        ) from None
 
 
 def _write(path: Path, records: tuple[TokenRecord, ...]) -> None:
