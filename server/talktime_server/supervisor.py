@@ -5,6 +5,7 @@ Everything that it starts ends with it: in order when it is asked to stop, at on
 
 import asyncio
 import dataclasses
+import errno
 import signal
 import socket
 import time
@@ -230,7 +231,8 @@ def _free_port(family: socket.AddressFamily, address: str, port: int) -> int:
         try:
             probe.bind((address, port))
         except OSError as error:
-            why = f"{address}:{port}: {error.strerror}; choose another with TALKTIME_PORT"
+            variable = "HOST" if error.errno == errno.EADDRNOTAVAIL else "PORT"
+            why = f"{address}:{port}: {error.strerror}; choose another with TALKTIME_{variable}"
             raise StartRefused(why) from None
         return int(probe.getsockname()[1])
 

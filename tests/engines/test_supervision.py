@@ -82,6 +82,13 @@ async def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
                 pass
 
 
+async def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartRefused, match="TALKTIME_HOST"):
+        # An address that is kept for documentation, so that no machine has it.
+        async with running(tmp_path, engine=Engine.GRPCIO, host="192.0.2.1"):
+            pass
+
+
 async def test_why_a_process_cannot_start_is_said(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(StartRefused, match="RuntimeError: the store at its socket has the wrong"):
         async with running(tmp_path, engine=engine, app="engines.echo_app:refuse_to_open"):
