@@ -64,6 +64,11 @@ def test_what_is_no_deck_is_refused(
     assert (refused.code, rule in refused.err) == (1, True)
 
 
+def test_one_fault_is_one(served: Shell, tmp_path: Path) -> None:
+    refused = served.run("rates", "import", deck(tmp_path), "--deck", "bad")
+    assert "one fault; nothing was sent" in refused.err
+
+
 def test_a_file_that_is_not_there_is_named(served: Shell, tmp_path: Path) -> None:
     refused = served.run("rates", "import", str(tmp_path / "none.csv"), "--deck", "bad")
     assert (refused.code, "none.csv" in refused.err) == (2, True)

@@ -118,7 +118,8 @@ def _read(file: Path) -> "DeckFile":
 
 
 def _refuse(session: Session, file: Path, bad: tuple["BadRow", ...]) -> None:
-    text = f"{file}: {len(bad):,} faults; nothing was sent."
+    faults_found = "one fault" if len(bad) == 1 else f"{len(bad):,} faults"
+    text = f"{file}: {faults_found}; nothing was sent."
     if session.output.as_json:
         faults = tuple(Fault(row.field, row.rule, row.text, row.line) for row in bad)
         raise Stop(Exit.FAILED, text, reason="BAD_DECK", faults=faults)
