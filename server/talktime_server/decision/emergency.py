@@ -57,17 +57,17 @@ class Emergencies:
         """Lets a call to such a number pass, unless the payer's country is known and has another
         number for it.
         """
-        payer = await self._payer_country(question, self._directory.profiles)
-        if not self._is_one(question, payer):
+        country = await self._payer_country(question, self._directory.profiles)
+        if not self._is_one(question, country):
             # The profile at hand may be old, and nobody is kept from help by what was true before.
-            payer = await self._payer_country(question, self._directory.fresh)
-        if not self._is_one(question, payer):
+            country = await self._payer_country(question, self._directory.fresh)
+        if not self._is_one(question, country):
             text = "is neither E.164 nor an emergency number of the payer's country"
             raise Invalid.fields([Violation("to_number", "NOT_E164", text)])
         self._note(question)
         # The store's clock may be out of reach, so this instant is the process's: it decides
         # nothing.
-        return Passed(GRANTED_SECONDS, payer, time.time_ns() // 1_000_000)
+        return Passed(GRANTED_SECONDS, country, time.time_ns() // 1_000_000)
 
     def _is_one(self, question: Question, country: str) -> bool:
         return not country or self._plan.is_emergency(question.to_number, country)
