@@ -67,6 +67,16 @@ EXTEND = {
     "grace": "120",
     "most_percent": "0",
 }
+FIELDS = (
+    "facts",
+    "payer_id",
+    "payer_profile",
+    "source",
+    "rate",
+    "fee",
+    "initial",
+    "increment",
+)
 SETTLE = {
     "call_id": "open",
     "tenant_id": "",
@@ -74,15 +84,9 @@ SETTLE = {
     "duration": "60",
     "floor": "0",
     "ttl": "600",
-    **dict.fromkeys(("facts", "payer_id", "source", "rate", "fee", "initial", "increment"), ""),
+    **dict.fromkeys(FIELDS, ""),
 }
-UNRESERVED = SETTLE | {
-    "call_id": "a",
-    **{
-        name: AUTHORIZE[name]
-        for name in ("facts", "payer_id", "source", "rate", "fee", "initial", "increment")
-    },
-}
+UNRESERVED = SETTLE | {"call_id": "a", **{name: AUTHORIZE[name] for name in FIELDS}}
 RELEASE = {"call_id": "open", "tenant_id": "", "ttl": "600"}
 EXPIRE = {"call_id": "due", "tenant_id": "", "charge_proven": "0", "ttl": "600"}
 ADD_FUNDS = {"funding_id": "f1", "tenant_id": "", "amount": "5000", "days": "30"}
@@ -144,11 +148,11 @@ def names_of(script: str, owner: str, call_id: str) -> list[str]:
     shard = keys.shard_of(owner)
     tenant, call = keys.tenant(owner), keys.call(owner, call_id)
     calls, busy = keys.open_calls(owner), keys.busy(owner)
-    due, journal = keys.due(shard), keys.journal(shard)
+    due, journal, payer = keys.due(shard), keys.journal(shard), keys.payer(owner, "ann")
     return {
-        "authorize": [tenant, keys.payer(owner, "ann"), call, calls, due, busy, journal],
+        "authorize": [tenant, payer, call, calls, due, busy, journal],
         "extend": [tenant, call, calls, due, busy, journal],
-        "settle": [tenant, call, calls, busy, journal, keys.unmatched(owner, call_id)],
+        "settle": [tenant, call, calls, busy, journal, keys.unmatched(owner, call_id), payer],
         "release": [tenant, call, calls, busy, journal],
         "expire": [tenant, call, calls, due, busy, journal],
         "add_funds": [tenant, keys.funding(owner, "f1"), journal],
