@@ -14,6 +14,7 @@ from service.site import Site
 from service.test_identity import request_of
 from talktime import CallFields, CallType, TalktimeError
 from talktime_server.config import Engine
+from talktime_server.ledger import keys
 
 # Digits that nothing else in a log has; what is looked for is less than the whole.
 CALLER, CALLED, PREMIUM = "+14255559371", "+442079468642", "+449098797531"
@@ -153,3 +154,14 @@ def is_event(line: str) -> bool:
         return "event" in json.loads(line)
     except ValueError:
         return False
+
+
+def test_what_the_store_says_of_a_broken_record_stays_in_the_log(site: Site) -> None:
+    """The caller learns that the outcome is not known; only the log says why."""
+    with site.service.store() as store:
+        store.lpush(keys.call(site.tenant_id, "leg-1"), "no call")
+    with pytest.raises(TalktimeError) as broken:
+        site.router.release("leg-1")
+    assert (broken.value.reason, broken.value.outcome) == ("STORE_ERROR", "UNKNOWN")
+    assert "WRONGTYPE" not in str(broken.value)
+    until(lambda: any("WRONGTYPE" in text for text in site.service.logs().values()))

@@ -63,10 +63,14 @@ def told(error: RedisError) -> str:
 
 
 def refused(text: str) -> Failure:
-    """What an error of the store means for the operation. Its text stays in the log."""
+    """What an error of the store means for the operation. Its text is for the log alone; and as it
+    may have come from the middle of a script, nobody knows what was done before.
+    """
     if text.startswith(REFUSALS):
         return StoreAway("STORE_REFUSES", "the store takes no writes now")
-    return Broken("STORE_ERROR", f"the store answered: {text}")
+    broken = Broken("STORE_ERROR", "the store answered with an error", applied=Applied.UNKNOWN)
+    broken.__cause__ = ResponseError(text)
+    return broken
 
 
 @dataclass(slots=True)

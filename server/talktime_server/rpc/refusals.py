@@ -18,6 +18,7 @@ from talktime_server.failure import Applied, Broken, Failure
 LINES_PER_SECOND = 5
 MAX_REASONS = 256
 MAX_TRACE_CHARS = 8000
+MAX_CAUSE_CHARS = 512
 _NUMBER = re.compile(r"\+?[0-9]{7,}")
 _TOKEN = re.compile(r"tt_[0-9A-Za-z]+_[0-9A-Za-z_-]+|[Bb]earer\s+\S+")
 
@@ -34,6 +35,13 @@ def masked(number: str) -> str:
 def scrubbed(text: str) -> str:
     """Free text, as a traceback, without whole phone numbers and tokens."""
     return _NUMBER.sub(lambda found: masked(found[0]), _TOKEN.sub("[token]", text))
+
+
+def _cause_of(failure: Failure) -> dict[str, str]:
+    """What is behind a bug that has a word, which its caller is not told."""
+    if not isinstance(failure, Broken) or failure.__cause__ is None:
+        return {}
+    return {"cause": scrubbed(str(failure.__cause__))[:MAX_CAUSE_CHARS]}
 
 
 @dataclass(slots=True)
@@ -64,6 +72,7 @@ class Refusals:
             field=failure.facts.get("field", ""),
             token_name=who,
             left_out=left_out,
+            **_cause_of(failure),
         )
 
     def broken(self, path: str, error: Exception, who: str, applied: Applied) -> Broken:
