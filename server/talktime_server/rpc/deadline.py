@@ -9,9 +9,6 @@ from talktime_server.failure import Applied, TooLate
 MAX_TIMEOUT_S = 2.0
 MIN_TIMEOUT_S = 0.005
 LOOK_EVERY_S = 0.005
-# The specification says eight; some clients send more, and mean a long time.
-MAX_DIGITS = 18
-_UNITS_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
 T = TypeVar("T")
 
@@ -72,15 +69,6 @@ def too_late(applied: Applied) -> TooLate:
     """The deadline passed while a call was being answered."""
     text = "the deadline passed before the answer was known"
     return TooLate("DEADLINE_EXCEEDED", text, applied=applied)
-
-
-def parse_grpc_timeout(text: bytes) -> float | None:
-    """The seconds of a grpc-timeout header; None, which asks for the default, when it is garbage."""
-    unit = _UNITS_S.get(text[-1:])
-    digits = text[:-1]
-    if unit is None or not digits.isdigit() or len(digits) > MAX_DIGITS:
-        return None
-    return int(digits) * unit
 
 
 class _Watched:

@@ -8,11 +8,9 @@ texts are sent and logged.
 import re
 import unicodedata
 from collections.abc import Container, Iterable, Sized
-from decimal import Decimal
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from talktime_server.decision.numbering import is_e164
 from talktime_server.failure import Invalid, Violation
@@ -21,10 +19,8 @@ from talktime_server.rpc.wire import first_fault
 
 MAX_ID_CHARS = 64
 MIN_REQUEST_ID_CHARS = 2
-MAX_INSTANT_DRIFT_S = 24 * 3600
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 500
-MICRO_DIGITS = 6
 
 # ASCII classes and fullmatch, everywhere: \d, isdigit and $ let in what looks alike.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@=+~-]{0,63}")
@@ -32,7 +28,6 @@ _ID_CHARS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@=+~-]*")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@=+~-]{1,63}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
-_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 
 M = TypeVar("M", bound=Message)
 
@@ -157,19 +152,6 @@ class Checks:
     def country(self, field: str, value: str) -> None:
         """ISO 3166-1 alpha-2."""
         self._code(field, value, _COUNTRY, "is not two capital letters")
-
-    def instant(self, field: str, value: Timestamp, now_s: float) -> None:
-        """A caller's instant, no more than a day off; it is never used for money."""
-        good_nanos = 0 <= value.nanos < 1_000_000_000
-        if not (good_nanos and abs(value.seconds - now_s) <= MAX_INSTANT_DRIFT_S):
-            self.blame(field, "OUT_OF_RANGE", "is not an instant within a day of now")
-
-    def decimal_micros(self, field: str, text: str) -> int:
-        """A decimal amount, plain digits with at most six places, as whole micros; else 0."""
-        if not _DECIMAL.fullmatch(text):
-            self.blame(field, "BAD_DECIMAL", "is not digits with at most six decimal places")
-            return 0
-        return int(Decimal(text).scaleb(MICRO_DIGITS))
 
     def page_size(self, field: str, value: int) -> int:
         """How many to give: 0 asks for the default, too many for the most there is."""

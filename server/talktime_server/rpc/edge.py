@@ -52,7 +52,6 @@ __all__ = [
     "Role",
     "Stream",
     "Visit",
-    "reply_of",
 ]
 
 MAX_METADATA_BYTES = 8 * 1024
@@ -149,10 +148,6 @@ class Edge:
             raise
         except Exception as error:  # As in unary.
             raise self._refusals.broken(call.path, error, who, Applied.UNKNOWN) from None
-
-    def reply_of(self, failure: Failure) -> Reply:
-        """The status that a stream which raised `failure` ends with."""
-        return reply_of(failure)
 
     def drain(self) -> None:
         """Asks every stream to answer what it has read and to end with UNAVAILABLE (DRAINING)."""
