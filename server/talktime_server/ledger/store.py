@@ -80,6 +80,7 @@ class _Batch:
     waiting: list[asyncio.Future[Answer]] = field(default_factory=list)
     before: "_Batch | None" = None  # of the same tick, asked first and so run first
     running: asyncio.Task[None] | None = None
+    failed: bool = False
 
 
 class Script:
@@ -115,11 +116,20 @@ class Script:
         if self._next is batch:
             self._next = None
         before, batch.before = batch.before, None
-        batch.running = self._store.spawn(self._run(batch, before.running if before else None))
+        batch.running = self._store.spawn(self._run_after(before, batch))
 
-    async def _run(self, batch: _Batch, before: asyncio.Task[None] | None) -> None:
-        if before:  # Connections do not keep the order among themselves.
-            await asyncio.wait([before])
+    async def _run_after(self, before: _Batch | None, batch: _Batch) -> None:
+        """Connections do not keep the order among themselves, so a batch waits for the one before; what
+        failed there would fail here too, and nobody waits for it twice.
+        """
+        if before and before.running:
+            await asyncio.wait([before.running])
+            if before.failed:
+                self._fail(batch, away("the store failed the operations before"))
+                return
+        await self._run(batch)
+
+    async def _run(self, batch: _Batch) -> None:
         try:
             answers = await self._store.evaluate(self, batch.names, batch.arguments)
             assert len(answers) == len(batch.waiting)
@@ -143,6 +153,7 @@ class Script:
 
     @staticmethod
     def _fail(batch: _Batch, failure: Failure) -> None:
+        batch.failed = True
         for waiting in batch.waiting:
             if not waiting.done():
                 waiting.set_exception(failure)
