@@ -34,7 +34,7 @@ def authorize(
     timeout_s: float | None = None,
 ) -> Ask[Authorization]:
     """Decides whether a call may start and holds what pays for it; without `call_id` one is made, and told in
-    the answer."""
+    the answer. `requested_seconds` is at most 86,400; 0 asks for the tenant's default."""
     call_id = uuid4().hex if call_id is None else call_id
     fields = CallFields(
         tenant_id=defaults.tenant(tenant_id),
@@ -60,7 +60,8 @@ def extend(
     tenant_id: str | None = None,
     timeout_s: float | None = None,
 ) -> Ask[Extension]:
-    """Adds talk time to an open call; `sequence` counts its extensions from 1, and makes repeating safe."""
+    """Adds talk time to an open call, at most 86,400 seconds at once; `sequence` counts its extensions from 1, and
+    makes repeating safe."""
     request = pb.ExtendRequest(
         tenant_id=defaults.tenant(tenant_id),
         call_id=call_id,
@@ -79,7 +80,8 @@ def settle(
     tenant_id: str | None = None,
     timeout_s: float | None = None,
 ) -> Ask[Settlement]:
-    """Charges the talk time of an ended call; `call` names its fields, for one that may never have been authorized."""
+    """Charges the talk time of an ended call, at most 86,400 seconds, 0 when nobody answered; `call` names its
+    fields, for one that may never have been authorized."""
     request = pb.SettleRequest(
         tenant_id=defaults.tenant(tenant_id), call_id=call_id, duration_seconds=duration_seconds
     )
