@@ -7,7 +7,7 @@ was decided by, and when they are old the decision is made again.
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from talktime_server.decision.entitlement import Entitlement, entitle
@@ -143,13 +143,7 @@ class Calls:
         # The epoch was read before these profiles: if they change once more, the script asks again.
         profiles = await self._directory.fresh(tenant_id, judge.call.facts.payer_id)
         refusal = self._refusal_now(profiles, judge.call)
-        judged = Extension(
-            wish.call_id,
-            wish.sequence,
-            wish.added_seconds,
-            epoch=judge.epoch,
-            refusal=refusal,
-        )
+        judged = replace(wish, epoch=judge.epoch, refusal=refusal)
         outcome = await self._ledger.extend(profiles.tenant, judged)
         if isinstance(outcome, Judge):
             raise Stale
@@ -339,14 +333,7 @@ def _below_ceiling(decision: Decision, tenant: Tenant, payer: Payer) -> Decision
     ceiling = payer.max_rate_per_minute_micros or tenant.max_rate_per_minute_micros
     if decision.rate is None or not ceiling or decision.rate.rate_per_minute_micros <= ceiling:
         return decision
-    return Decision(
-        decision.number,
-        decision.source,
-        Reason.RATE_CEILING,
-        decision.rate,
-        decision.credit_line_micros,
-        decision.entitlement,
-    )
+    return replace(decision, refusal=Reason.RATE_CEILING)
 
 
 def _terms(rate: Rate | None) -> Terms:
