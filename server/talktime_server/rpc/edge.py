@@ -170,17 +170,15 @@ class Edge:
         self, method: Method, request: Any, identity: Identity, tenant: str, left_s: float
     ) -> Message:
         applied = Applied.UNKNOWN if method.writes else Applied.NOT_APPLIED
-        if method.lane is Lane.FREE:
-            return await self._deadlines.within(
-                method.answer(request, identity, left_s), left_s, applied
-            )
-        self._limiter.enter(tenant, method.lane)
+        limited = method.lane is not Lane.FREE
+        if limited:
+            self._limiter.enter(tenant, method.lane)
         try:
-            return await self._deadlines.within(
-                method.answer(request, identity, left_s), left_s, applied
-            )
+            work = method.answer(request, identity, left_s)
+            return await self._deadlines.within(work, left_s, applied)
         finally:
-            self._limiter.leave(tenant)
+            if limited:
+                self._limiter.leave(tenant)
 
     def _enter_stream(self, stream: Stream) -> None:
         if self._draining.is_set() and not stream.anonymous:
