@@ -27,6 +27,8 @@ class PriceList:
     def __init__(self, decks: Decks) -> None:
         self._decks = decks
         self._by_currency: dict[str, Deck] = {}
+        # One look at a time: a large deck read slowly must not replace the one put in force after it.
+        self._looking = asyncio.Lock()
 
     def rate_for(self, currency: str, number: str) -> Rate | None:
         """The rate of a number, E.164, in a currency; None where no deck in force prices it."""
@@ -40,11 +42,12 @@ class PriceList:
 
     async def refresh(self) -> None:
         """Reads the decks in force that are not at hand. Raises StoreAway."""
-        active = await self._decks.active()
-        for currency, version in active.items():
-            current = self._by_currency.get(currency)
-            if current is None or current.version != version:
-                self._by_currency[currency] = await self._load(version, currency)
+        async with self._looking:
+            active = await self._decks.active()
+            for currency, version in active.items():
+                current = self._by_currency.get(currency)
+                if current is None or current.version != version:
+                    self._by_currency[currency] = await self._load(version, currency)
 
     async def _load(self, version: str, currency: str) -> Deck:
         rows = await self._decks.rows(version)
