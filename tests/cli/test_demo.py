@@ -105,6 +105,8 @@ def test_serve_speaks_to_people_and_keeps_one_state_folder(shell: Shell) -> None
             break
     try:
         assert all(word in told for word in ("Listens on", "Engine", "operator.token", "Ctrl-C"))
+        # As it can be typed in a checkout, whose launcher is on nobody's PATH.
+        assert "To begin: ./talktime tenant put contoso" in told
         second = shell.run(*arguments)
         assert (second.code, "TALKTIME_STATE_DIR" in second.err) == (1, True)
     finally:

@@ -3,6 +3,7 @@
 Heavy imports wait until they are needed, here and in all of these rooms, so that `talktime --help` is there at once.
 """
 
+import sys
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -96,6 +97,12 @@ def sentence(text: object, *, capital: bool = True) -> str:
     said = str(text).strip() or "no reason was given"
     start = said[0].upper() if capital else said[0]
     return start + said[1:] + ("" if said.endswith((".", "!", "?")) else ".")
+
+
+def typed(words: str) -> str:
+    """A command as it is typed here: in a checkout by its launcher, which runs us as a module, else by its name."""
+    launcher = "./talktime" if sys.argv[0].endswith("__main__.py") else "talktime"
+    return f"{launcher} {words}"
 
 
 def _ending(error: "TalktimeError", target: str) -> tuple[Exit, str]:

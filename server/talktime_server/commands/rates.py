@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talktime_server.commands.exits import Exit, Fault, Stop
+from talktime_server.commands.exits import Exit, Fault, Stop, typed
 from talktime_server.commands.money import decimal_of
 from talktime_server.commands.output import console, facts, instant, line, table
 from talktime_server.commands.session import Region, Session, asks
@@ -48,7 +48,7 @@ def import_(
         in_force = client.activate_rate_deck(deck, len(read.rows)) if activate else None
     document = {"deck_version": deck, "currency_code": read.currency, "row_count": stored}
     text = f"Stored {stored:,} rows as deck {deck} ({read.currency})"
-    after = "; it is in force." if in_force else f". Next: talktime rates activate {deck}"
+    after = "; it is in force." if in_force else f". Next: {typed(f'rates activate {deck}')}"
     session.show({**document, "active": in_force is not None}, line(text + after))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from talktime_server.commands.exits import Exit, Stop, sentence
+from talktime_server.commands.exits import Exit, Stop, sentence, typed
 from talktime_server.commands.output import Output, facts, line
 from talktime_server.commands.session import Json, ending
 
@@ -138,13 +138,14 @@ def _announce(output: Output, made: Path | None, running: "Supervisor") -> None:
         ("Operator's token", f"made now, in {made}" if made else ""),
     ]
     named = "" if running.address.endswith(":7788") else f" --target {running.address}"
-    tenant = f"talktime tenant put contoso --currency USD --country US{named}"
+    tenant = typed(f"tenant put contoso --currency USD --country US{named}")
+    then = typed("payer put, funds add, rates import, call quote; each has --help.")
     output.show(
         document,
         line("talktime serves calls. Ctrl-C lets open calls finish, then stops.", "bold"),
         facts("", pairs),
         line(f"To begin: {tenant}"),
-        line("Then:     talktime payer put, funds add, rates import, call quote; each has --help."),
+        line(f"Then:     {then}"),
     )
     sys.stdout.flush()
 

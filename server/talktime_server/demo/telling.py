@@ -19,6 +19,7 @@ from talktime import (
     SourceKind,
 )
 from talktime_server.commands.accounts import PROOF_COLUMNS, VERDICTS, proof_row
+from talktime_server.commands.exits import typed
 from talktime_server.commands.money import decimal_of
 from talktime_server.commands.output import console, ruled_table, table, talk_time
 
@@ -149,7 +150,7 @@ class Teller:
             )
             return False
         self._say(f"All {self._steps} steps came out as they should, in {took}.", "bold green")
-        self._say("Next: talktime serve, and talktime --help for the commands.")
+        self._say(f"Next: {typed('serve')}, and {typed('--help')} for the commands.")
         return True
 
     def _say(self, text: str, style: str = "") -> None:
