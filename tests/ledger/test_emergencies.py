@@ -1,9 +1,11 @@
 """Calls for help: what is stored of their payer, or how old the copy at hand is, never keeps them from passing."""
 
+import asyncio
+
 import pytest
 
 from ledger.world import World
-from talktime_server.decision import catalog
+from talktime_server.decision import catalog, emergency
 from talktime_server.decision.calls import Question
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.failure import Invalid
@@ -52,4 +54,18 @@ async def test_a_profile_that_cannot_be_read_keeps_nobody_from_help(
     await calls.passes(bens)
     assert await calls.flush()
     kept = await world.ledger.show(world.tenant.tenant_id, "bens")
+    assert kept.source is SourceKind.EMERGENCY
+
+
+async def test_a_record_dropped_while_it_is_written_takes_no_other_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emergency, "MOST_WAITING", 1)
+    calls = emergencies(world, world.directory)
+    await calls.passes(help_from(world, "911", "first"))
+    writing = asyncio.create_task(calls.flush())
+    await asyncio.sleep(0)
+    await calls.passes(help_from(world, "911", "second"))
+    assert await writing
+    kept = await world.ledger.show(world.tenant.tenant_id, "second")
     assert kept.source is SourceKind.EMERGENCY

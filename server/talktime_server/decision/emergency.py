@@ -104,13 +104,16 @@ class Emergencies:
     async def flush(self) -> bool:
         """Writes what waits; False when the store would not take it."""
         while self._waiting:
+            first = self._waiting[0]
             try:
-                await self._record(self._waiting[0])
+                await self._record(first)
             except StoreAway:
                 return False
             except Failure as failure:
                 log.warning("emergency_not_recorded", reason=failure.reason)
-            self._waiting.popleft()
+            # When there were too many, it was dropped meanwhile: the next one is not written yet.
+            if self._waiting and self._waiting[0] is first:
+                self._waiting.popleft()
         return True
 
     async def _record(self, question: Question) -> None:
