@@ -35,7 +35,11 @@ _TYPE_PREFIX = "type.googleapis.com/google.rpc."
 _MAX_DETAILS = 16
 # gRPC's words for a call that never left: there was no connection to put it on. Other words of the transport
 # say nothing.
-_NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed")
+_NEVER_SENT = (
+    "failed to connect to all addresses",
+    "DNS resolution failed",
+    "errors resolving ",
+)
 M = TypeVar("M", bound=Message)
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
