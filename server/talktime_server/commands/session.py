@@ -113,7 +113,7 @@ class Session:
                 tenant_id=self.tenant_id,
                 timeout_s=TIMEOUT_S,
                 default_region=region or None,
-                ca=_content(self.ca) if self.ca else None,
+                ca=_certificates(self.ca) if self.ca else None,
             ) as client:
                 yield client
         except TalktimeError as error:
@@ -201,6 +201,14 @@ def _operator_token() -> Path:
         return Settings.read(os.environ).state_dir / OPERATOR_TOKEN
     except BadSetting as bad:
         raise Stop(Exit.USAGE, sentence(bad)) from None
+
+
+def _certificates(path: Path) -> bytes:
+    content = _content(path)
+    # gRPC would only say that nobody answers.
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise Stop(Exit.USAGE, f"{path}: holds no PEM certificate.")
+    return content
 
 
 def _content(path: Path) -> bytes:

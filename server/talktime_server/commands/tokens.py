@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 group = typer.Typer(no_args_is_help=True)
 
 OPERATOR_NAME = "operator of this machine"
+MOST_DAYS = 36_500
 ROLES = ("router", "admin", "operator", "auditor")
 
 
@@ -31,7 +32,9 @@ def create(
         list[str], typer.Option(metavar="TENANT", help="For whom; repeat for more, or * for all.")
     ],
     name: Annotated[str, typer.Option(help="Whose it is, as the router's name.")],
-    expires_days: Annotated[int, typer.Option(min=0, help="Days it works; 0 is for ever.")] = 0,
+    expires_days: Annotated[
+        int, typer.Option(min=0, max=MOST_DAYS, help="Days it works; 0 is for ever.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Makes a token and shows it this once: only its hash is kept.
