@@ -85,13 +85,6 @@ def test_without_a_service_the_command_says_how_to_start_one(alone: Shell) -> No
     assert alone.run("balance", "--token", "tt_a_b", "--json").error["reason"] == "NOT_CONNECTED"
 
 
-def test_a_name_that_nobody_has_is_no_service(alone: Shell) -> None:
-    asked = ("balance", "--tenant", "contoso", "--token", "tt_a_b", "--target", "nobody.invalid:1")
-    refused = alone.run(*asked, "--json")
-    assert (refused.code, refused.error["reason"]) == (5, "NOT_CONNECTED")
-    assert refused.error["outcome"] == "NOT_APPLIED"
-
-
 def test_without_a_token_the_command_says_how_to_make_one(alone: Shell) -> None:
     refused = alone.run("tenant", "list")
     assert (refused.code, refused.out) == (6, "")

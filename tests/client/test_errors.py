@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+import grpc.aio
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # it ships no types
@@ -163,6 +164,17 @@ def test_a_refused_connection_has_applied_nothing(make: Make, server: LyingServe
     assert type(error) is Unavailable
     assert error.reason == "NOT_CONNECTED"
     assert error.outcome is Applied.NOT_APPLIED
+
+
+@pytest.mark.parametrize(
+    "words", ["errors resolving nobody:1: [not found]", "DNS resolution failed"]
+)
+def test_a_name_that_is_not_resolved_has_applied_nothing(words: str) -> None:
+    """Made here, as the machine's own name service would be slow or say something else."""
+    none = grpc.aio.Metadata()
+    failed = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, none, none, details=words)
+    error = errors.error_of_call(failed)
+    assert (error.reason, error.outcome) == ("NOT_CONNECTED", Applied.NOT_APPLIED)
 
 
 def test_after_an_unknown_attempt_no_later_one_makes_it_known(
