@@ -1,9 +1,11 @@
-"""The composition root of one serving process: builds everything, hands it over, and stops it in reverse."""
+"""The composition root of one serving process: builds everything, hands it over, and stops it in
+reverse.
+"""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import structlog
 
@@ -30,6 +32,7 @@ from talktime_server.rpc.reflection import Reflection
 from talktime_server.rpc.tokens import Tokens
 
 PROBE_PERIOD_S = 0.5
+RESTART_PAUSE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -61,7 +64,9 @@ class App:
 
 
 async def open_app(settings: Settings) -> App:
-    """Builds a process. Raises Unsafe when the store's settings would lose money, StoreAway when there is none."""
+    """Builds a process. Raises Unsafe when the store's settings would lose money, StoreAway when
+    there is none.
+    """
     store = Store(settings.store_url, timeout_s=settings.store_timeout_ms / 1000)
     await _refuse_unsafe(store)
     ledger = Ledger(
@@ -85,7 +90,8 @@ async def open_app(settings: Settings) -> App:
     health = Health()
     edge = _edge(settings, authorization, accounts, health)
     sweeper = Sweeper(store, ledger, directory)
-    beside = (_probe(store, health), prices.run(), emergencies.run(), sweeper.run())
+    probe = partial(_probe, store, health)
+    beside = (probe, prices.run, emergencies.run, sweeper.run)
     return App(edge, health, store, emergencies, tuple(map(_start, beside)))
 
 
@@ -111,8 +117,22 @@ def _edge(
     )
 
 
-def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(work)
+def _start(work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(kept_running(work))
+
+
+async def kept_running(
+    work: Callable[[], Awaitable[None]], pause_s: float = RESTART_PAUSE_S
+) -> None:
+    """Work beside the calls never ends while the process lives: a bug in it is logged, and it
+    begins again.
+    """
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("work_beside_calls_failed")
+        await asyncio.sleep(pause_s)
 
 
 async def _refuse_unsafe(store: Store) -> None:
