@@ -90,9 +90,8 @@ async def open_app(settings: Settings) -> App:
     health = Health()
     edge = _edge(settings, authorization, accounts, health)
     sweeper = Sweeper(store, ledger, directory)
-    probe = partial(_probe, store, health)
-    beside = (probe, prices.run, emergencies.run, sweeper.run)
-    return App(edge, health, store, emergencies, tuple(map(_start, beside)))
+    tasks = _beside(partial(_probe, store, health), prices.run, emergencies.run, sweeper.run)
+    return App(edge, health, store, emergencies, tasks)
 
 
 def _edge(
@@ -117,8 +116,8 @@ def _edge(
     )
 
 
-def _start(work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(kept_running(work))
+def _beside(*works: Callable[[], Awaitable[None]]) -> tuple[asyncio.Task[None], ...]:
+    return tuple(asyncio.create_task(kept_running(work)) for work in works)
 
 
 async def kept_running(

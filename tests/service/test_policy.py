@@ -8,6 +8,7 @@ from service.running import until
 from service.site import AT_HOME, LICENSES, LONDON, MINUTE, TOLL_FREE, Site
 from talktime import (
     CallFields,
+    CallType,
     Client,
     Conflict,
     InvalidRequest,
@@ -252,7 +253,7 @@ def test_a_call_nobody_asked_about_is_charged_by_the_licences_of_now_in_every_pr
     site: Site, crowd: list[Client]
 ) -> None:
     """semantics 14 and 87"""
-    fields = CallFields("alice", "USER_OUT", AT_HOME)
+    fields = CallFields("alice", CallType.USER_OUT, AT_HOME)
 
     def charges(word: str) -> set[int]:
         return {
