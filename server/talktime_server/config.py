@@ -13,6 +13,11 @@ from typing import Annotated, Any, Self, get_type_hints
 from talktime_server.config_kinds import DOTTED, FILE, PATH, STORE_URL, TEXT, YES_NO, choice, whole
 
 PREFIX = "TALKTIME_"
+# These mean something to the command line, or are set by one of our processes for another.
+OTHER_VARIABLES = frozenset(
+    PREFIX + name
+    for name in ("TARGET", "TENANT", "TOKEN", "CA", "REGION", "CONTROL", "WORKER", "ENVOY_ADMIN")
+)
 
 
 class BadSetting(ValueError):
@@ -129,6 +134,12 @@ class Settings:
 def variable(name: str) -> str:
     """The environment variable of a field of Settings."""
     return PREFIX + name.upper()
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like ours and mean nothing: most likely a slip that an operator wants to hear of."""
+    known = {variable(f.name) for f in fields(Settings)} | OTHER_VARIABLES
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
 
 
 def _read(name: str, text: str, hint: Any) -> Any:

@@ -6,6 +6,7 @@ Everything that it starts ends with it: in order when it is asked to stop, at on
 import asyncio
 import dataclasses
 import errno
+import os
 import signal
 import socket
 import time
@@ -17,7 +18,7 @@ from typing import Self
 import structlog
 
 from talktime_server import engines, processes
-from talktime_server.config import Engine, Settings
+from talktime_server.config import Engine, Settings, unknown_variables
 from talktime_server.control import Control, StartRefused, Talk
 from talktime_server.embedded import EmbeddedStore
 from talktime_server.processes import Pause, Process
@@ -75,6 +76,8 @@ class Supervisor:
             control = await stack.enter_async_context(Control(folder.run / "control"))
             await stack.enter_async_context(self._running_workers(folder.run, control))
             self._stack = stack.pop_all()
+        if unknown := unknown_variables(os.environ):
+            _log.warning("unknown_settings", variables=unknown)
         _log.info("serving", address=self.address, engine=self.engine, why=self.choice.why)
         return self
 

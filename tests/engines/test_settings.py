@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from talktime_server.config import BadSetting, Engine, Settings
+from talktime_server.config import BadSetting, Engine, Settings, unknown_variables
 
 STORE_URLS = "redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
 
@@ -73,3 +73,8 @@ def test_the_state_folder_follows_the_system(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
     assert Settings.read({}).state_dir == Path("/somewhere/talktime")
     assert Settings.read({}).tokens_path == Path("/somewhere/talktime/tokens.json")
+
+
+def test_a_variable_that_means_nothing_is_named() -> None:
+    environ = {"TALKTIME_WORKERZ": "8", "TALKTIME_WORKERS": "2", "TALKTIME_TARGET": "x", "PATH": ""}
+    assert unknown_variables(environ) == ["TALKTIME_WORKERZ"]

@@ -7,7 +7,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from talktime_server import engines
 from talktime_server.commands.session import OPERATOR_TOKEN
-from talktime_server.config import Settings
+from talktime_server.config import Settings, unknown_variables
 from talktime_server.control import StartRefused
 from talktime_server.embedded import EmbeddedStore
 from talktime_server.failure import Failure
@@ -54,7 +54,8 @@ class Finding:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding, in the order of what depends on what."""
-    found = [_python(), _engine(settings), _state_folder(settings), _free_space(settings)]
+    found = [_python(), _variables(os.environ), _engine(settings)]
+    found += [_state_folder(settings), _free_space(settings)]
     found += [*_tokens(settings), _port(settings)]
     return found + [finding async for finding in _store(settings)]
 
@@ -64,6 +65,13 @@ def _python() -> Finding:
     if sys.version_info[:2] < OLDEST_PYTHON:
         return Finding("python", Verdict.BAD, version, "start it with Python 3.11 or newer")
     return Finding("python", Verdict.OK, f"{version}, {sys.executable}")
+
+
+def _variables(environ: Mapping[str, str]) -> Finding:
+    if unknown := unknown_variables(environ):
+        text = f"{', '.join(unknown)}: not a setting"
+        return Finding("settings", Verdict.WARN, text, "see the table in README.md for the names")
+    return Finding("settings", Verdict.OK, "every TALKTIME_ variable is one")
 
 
 def _engine(settings: Settings) -> Finding:

@@ -209,7 +209,7 @@ class Calls:
             decision = self._price(profiles.tenant, self._entitled(profiles, question), question)
         if decision.refusal:
             raise Conflict(decision.refusal, "no deck in force prices this call")
-        facts = _facts(question, decision)
+        facts = facts_of(question, decision)
         source = decision.source or SourceKind.INCLUDED
         return Unreserved(facts, profiles.payer_version, source, _terms(decision.rate))
 
@@ -347,7 +347,8 @@ def _terms(rate: Rate | None) -> Terms:
     )
 
 
-def _facts(question: Question, decision: Decision) -> Facts:
+def facts_of(question: Question, decision: Decision) -> Facts:
+    """What is kept with a call: what was asked, and what was found out about it."""
     number, rate = decision.number, decision.rate
     return Facts(
         call_type=question.call_type.value,
@@ -370,7 +371,7 @@ def _asking(
 ) -> Asking:
     return Asking(
         call_id=question.call_id,
-        facts=_facts(question, decision),
+        facts=facts_of(question, decision),
         payer_version=profiles.payer_version,
         asked_seconds=question.requested_seconds or profiles.tenant.default_grant_seconds,
         source=decision.source,

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from talktime_server.decision.calls import Question
-from talktime_server.decision.numbering import NumberPlan
+from talktime_server.decision.calls import Decision, Question, facts_of
+from talktime_server.decision.numbering import Number, NumberPlan
 from talktime_server.failure import Failure, Invalid, StoreAway, Violation
 from talktime_server.ledger.directory import Directory, Profiles
 from talktime_server.ledger.ledger import Asking, Ledger
-from talktime_server.ledger.records import Facts
 from talktime_server.words import NumberClass, SourceKind
 
 GRANTED_SECONDS = 86_400  # nobody's emergency call ends because a router forgot to extend it
@@ -118,20 +117,11 @@ class Emergencies:
 
     async def _record(self, question: Question) -> None:
         profiles = await self._directory.profiles(question.tenant_id, question.payer_id)
-        facts = Facts(
-            call_type=question.call_type.value,
-            payer_id=question.payer_id,
-            from_number=question.from_number,
-            to_number=question.to_number,
-            conference_id=question.conference_id,
-            requested_seconds=str(question.requested_seconds),
-            routing_number=question.routing_number,
-            number_class=NumberClass.EMERGENCY.value,
-            country=profiles.payer.country if profiles.payer else "",
-        )
+        country = profiles.payer.country if profiles.payer else ""
+        number = Number(question.to_number, NumberClass.EMERGENCY, country)
         asking = Asking(
             question.call_id,
-            facts,
+            facts_of(question, Decision(number)),
             profiles.payer_version,
             GRANTED_SECONDS,
             source=SourceKind.EMERGENCY,
