@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from typer.testing import CliRunner
+
 from house import HOUSE
+from talktime_server import cli
 
 T = TypeVar("T")
 RUN_LIMIT_S = 50.0
@@ -70,6 +73,11 @@ class Shell:
             timeout=RUN_LIMIT_S,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def ask(self, *arguments: str) -> Ran:
+        """Runs a command within this process: its answer is the same, and half a second of starting Python is saved."""
+        done = CliRunner().invoke(cli.app, arguments, env=self.environ())
+        return Ran(done.exit_code, done.stdout, done.stderr)
 
     def run_python(self, code: str) -> Ran:
         """Runs a line of Python where the commands live."""

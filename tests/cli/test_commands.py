@@ -109,7 +109,7 @@ def test_a_command_answers_people_and_programs(
     assert all(word in shown for word in words), shown
     if not found:
         return
-    parsed = served.run(*typed.split(), "--json")
+    parsed = served.ask(*typed.split(), "--json")
     assert parsed.code == code
     document = parsed.document if code in (0, 3) else {"error": parsed.error}
     assert {path: at(document, path) for path in found} == found
