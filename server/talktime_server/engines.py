@@ -32,7 +32,7 @@ def choose(wanted: Engine) -> Choice:
         return Choice(Engine.ENVOY, "as TALKTIME_ENGINE asks.")
     if obstacle:
         return Choice(Engine.GRPCIO, f"as envoy cannot run here: {obstacle}")
-    return Choice(Engine.ENVOY, "as it runs here and costs a third of grpcio.")
+    return Choice(Engine.ENVOY, "as it runs here.")
 
 
 def command(engine: Engine, settings: Settings, run: Path, index: int) -> Command:
