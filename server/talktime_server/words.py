@@ -44,6 +44,7 @@ class Reason(StrEnum):
     POOL_EXHAUSTED = "POOL_EXHAUSTED"
     INSUFFICIENT_CREDITS = "INSUFFICIENT_CREDITS"
     ALREADY_SETTLED = "ALREADY_SETTLED"
+    BATCH_REFUSED = "BATCH_REFUSED"
 
 
 class SourceKind(StrEnum):
@@ -87,3 +88,4 @@ class EntryKind(StrEnum):
     LAPSE = "LAPSE"
     RECORD = "RECORD"
     UNMATCHED = "UNMATCHED"
+    LIMIT = "LIMIT"

@@ -97,6 +97,30 @@ ORPHAN_CHARGE_PROVEN: OrphanCharge.ValueType  # 2
 """The talk time that the call's last Extend proved."""
 Global___OrphanCharge: _TypeAlias = OrphanCharge  # noqa: Y015
 
+class _BillingMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BillingModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BillingMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BILLING_MODE_UNSPECIFIED: _BillingMode.ValueType  # 0
+    """As PREPAID."""
+    BILLING_MODE_PREPAID: _BillingMode.ValueType  # 1
+    """Nothing: what credits would pay is refused."""
+    BILLING_MODE_POSTPAID: _BillingMode.ValueType  # 2
+    """The tenant's invoice afterwards. What credits are left is spent first."""
+
+class BillingMode(_BillingMode, metaclass=_BillingModeEnumTypeWrapper):
+    """Says what pays when credits are used up."""
+
+BILLING_MODE_UNSPECIFIED: BillingMode.ValueType  # 0
+"""As PREPAID."""
+BILLING_MODE_PREPAID: BillingMode.ValueType  # 1
+"""Nothing: what credits would pay is refused."""
+BILLING_MODE_POSTPAID: BillingMode.ValueType  # 2
+"""The tenant's invoice afterwards. What credits are left is spent first."""
+Global___BillingMode: _TypeAlias = BillingMode  # noqa: Y015
+
 class _EntryKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -121,6 +145,10 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """An included or emergency call was recorded; nothing moved."""
     ENTRY_KIND_UNMATCHED: _EntryKind.ValueType  # 8
     """A settle came for a call that nobody knows and that named no fields; nothing moved."""
+    ENTRY_KIND_LIMIT: _EntryKind.ValueType  # 9
+    """A limit on spend or costly calls refused a call, for the first time in a UTC day: reference_id is the payer whose limit it is,
+    empty for the tenant's own. Nothing moved.
+    """
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """Names what a line of the journal moved."""
@@ -143,7 +171,61 @@ ENTRY_KIND_RECORD: EntryKind.ValueType  # 7
 """An included or emergency call was recorded; nothing moved."""
 ENTRY_KIND_UNMATCHED: EntryKind.ValueType  # 8
 """A settle came for a call that nobody knows and that named no fields; nothing moved."""
+ENTRY_KIND_LIMIT: EntryKind.ValueType  # 9
+"""A limit on spend or costly calls refused a call, for the first time in a UTC day: reference_id is the payer whose limit it is,
+empty for the tenant's own. Nothing moved.
+"""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
+
+class _Direction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Direction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DIRECTION_UNSPECIFIED: _Direction.ValueType  # 0
+    """As OUT."""
+    DIRECTION_OUT: _Direction.ValueType  # 1
+    """To the public network."""
+    DIRECTION_IN: _Direction.ValueType  # 2
+    """From the public network."""
+
+class Direction(_Direction, metaclass=_DirectionEnumTypeWrapper):
+    """Says which way a call goes."""
+
+DIRECTION_UNSPECIFIED: Direction.ValueType  # 0
+"""As OUT."""
+DIRECTION_OUT: Direction.ValueType  # 1
+"""To the public network."""
+DIRECTION_IN: Direction.ValueType  # 2
+"""From the public network."""
+Global___Direction: _TypeAlias = Direction  # noqa: Y015
+
+@_typing.final
+class BoughtLicense(_message.Message):
+    """Counts the licences of a kind that a tenant bought."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    """The SKU, as "MCOMEETADV"."""
+    count: _builtins.int
+    """How many, 1 to 10^7."""
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BoughtLicense: _TypeAlias = BoughtLicense  # noqa: Y015
 
 @_typing.final
 class Tenant(_message.Message):
@@ -169,6 +251,23 @@ class Tenant(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     RUNNING_CALLS_FIELD_NUMBER: _builtins.int
     PROFILE_VERSION_FIELD_NUMBER: _builtins.int
+    BILLING_MODE_FIELD_NUMBER: _builtins.int
+    DIAL_OUT_POLICY_FIELD_NUMBER: _builtins.int
+    BOUGHT_LICENSES_FIELD_NUMBER: _builtins.int
+    INDEPENDENT_PLAN_POOLS_FIELD_NUMBER: _builtins.int
+    PLANS_AFTER_CONFERENCING_FIELD_NUMBER: _builtins.int
+    BLOCKED_PREFIXES_FIELD_NUMBER: _builtins.int
+    ALLOWED_PREFIXES_FIELD_NUMBER: _builtins.int
+    MAX_CALLS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    MAX_CALLS_PER_SECOND_PER_PAYER_FIELD_NUMBER: _builtins.int
+    MAX_SPEND_PER_DAY_MICROS_FIELD_NUMBER: _builtins.int
+    MAX_SPEND_PER_MONTH_MICROS_FIELD_NUMBER: _builtins.int
+    MAX_SPEND_PER_DAY_PER_PAYER_MICROS_FIELD_NUMBER: _builtins.int
+    MAX_SPEND_PER_MONTH_PER_PAYER_MICROS_FIELD_NUMBER: _builtins.int
+    COSTLY_RATE_PER_MINUTE_MICROS_FIELD_NUMBER: _builtins.int
+    MAX_COSTLY_CALLS_PER_DAY_FIELD_NUMBER: _builtins.int
+    MAX_COSTLY_CALLS_PER_DAY_PER_PAYER_FIELD_NUMBER: _builtins.int
+    MAX_UNASSIGNED_CALLS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """Its id, 1 to 64 characters."""
     display_name: _builtins.str
@@ -205,6 +304,48 @@ class Tenant(_message.Message):
     """What a suspension does to running calls. Set by SuspendTenant; ignored in PutTenant."""
     profile_version: _builtins.int
     """Counts the changes of this record. Ignored in PutTenant."""
+    billing_mode: Global___BillingMode.ValueType
+    """What pays when credits are used up."""
+    dial_out_policy: _builtins.str
+    """Name of the dial-out policy of payers without their own, as "DialoutCPCandPSTNDomestic". Empty allows all:
+    DialoutCPCandPSTNInternational.
+    """
+    independent_plan_pools: _builtins.bool
+    """Whether the domestic and the international pool of MCOPSTN2 are independent. By default either used up closes both."""
+    plans_after_conferencing: _builtins.bool
+    """Whether a conference's dial-out goes on with the organizer's own calling plan after the conferencing pool."""
+    max_calls_per_second: _builtins.int
+    """Most calls that may start in one second of the store's clock, 0 to 10^6; 0 is no limit."""
+    max_calls_per_second_per_payer: _builtins.int
+    """The same for one payer."""
+    max_spend_per_day_micros: _builtins.int
+    """Most that calls may cost in a UTC day, what is held for open ones included, 0 to 10^15; 0 is no limit."""
+    max_spend_per_month_micros: _builtins.int
+    """The same for a UTC month."""
+    max_spend_per_day_per_payer_micros: _builtins.int
+    """The same for one payer in a day."""
+    max_spend_per_month_per_payer_micros: _builtins.int
+    """The same for one payer in a month."""
+    costly_rate_per_minute_micros: _builtins.int
+    """Rate from which a call counts as costly, 0 to 10^9; at 0 only premium and shared-cost calls do."""
+    max_costly_calls_per_day: _builtins.int
+    """Most costly calls that may start in a UTC day, 0 to 10^6; 0 is no limit."""
+    max_costly_calls_per_day_per_payer: _builtins.int
+    """The same for one payer."""
+    max_unassigned_calls_per_minute: _builtins.int
+    """Most calls to unassigned numbers that may start in a minute, 1 to 10^6: anyone can call them, and the tenant pays. Default 60."""
+    @_builtins.property
+    def bought_licenses(self) -> _containers.RepeatedCompositeFieldContainer[Global___BoughtLicense]:
+        """Licences bought, at most 20 kinds. They size the conferencing pool, which is never smaller than the licences assigned."""
+
+    @_builtins.property
+    def blocked_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Prefixes that may not be called, E.164 digits without "+", at most 100. The longest of these and the allowed ones decides."""
+
+    @_builtins.property
+    def allowed_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Prefixes that may be called, at most 100. With any, only numbers under one of them may be called."""
+
     def __init__(
         self,
         *,
@@ -226,10 +367,27 @@ class Tenant(_message.Message):
         status: Global___TenantStatus.ValueType = ...,
         running_calls: Global___RunningCalls.ValueType = ...,
         profile_version: _builtins.int = ...,
+        billing_mode: Global___BillingMode.ValueType = ...,
+        dial_out_policy: _builtins.str = ...,
+        bought_licenses: _abc.Iterable[Global___BoughtLicense] | None = ...,
+        independent_plan_pools: _builtins.bool = ...,
+        plans_after_conferencing: _builtins.bool = ...,
+        blocked_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        allowed_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        max_calls_per_second: _builtins.int = ...,
+        max_calls_per_second_per_payer: _builtins.int = ...,
+        max_spend_per_day_micros: _builtins.int = ...,
+        max_spend_per_month_micros: _builtins.int = ...,
+        max_spend_per_day_per_payer_micros: _builtins.int = ...,
+        max_spend_per_month_per_payer_micros: _builtins.int = ...,
+        costly_rate_per_minute_micros: _builtins.int = ...,
+        max_costly_calls_per_day: _builtins.int = ...,
+        max_costly_calls_per_day_per_payer: _builtins.int = ...,
+        max_unassigned_calls_per_minute: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["country", b"country", "currency_code", b"currency_code", "default_grant_seconds", b"default_grant_seconds", "default_rate_per_minute_micros", b"default_rate_per_minute_micros", "display_name", b"display_name", "floor_micros", b"floor_micros", "inbound_grace_micros", b"inbound_grace_micros", "lease_grace_seconds", b"lease_grace_seconds", "max_open_calls", b"max_open_calls", "max_open_calls_per_payer", b"max_open_calls_per_payer", "max_payer_hold_percent", b"max_payer_hold_percent", "max_rate_per_minute_micros", b"max_rate_per_minute_micros", "min_grant_seconds", b"min_grant_seconds", "orphan_charge", b"orphan_charge", "profile_version", b"profile_version", "running_calls", b"running_calls", "status", b"status", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_prefixes", b"allowed_prefixes", "billing_mode", b"billing_mode", "blocked_prefixes", b"blocked_prefixes", "bought_licenses", b"bought_licenses", "costly_rate_per_minute_micros", b"costly_rate_per_minute_micros", "country", b"country", "currency_code", b"currency_code", "default_grant_seconds", b"default_grant_seconds", "default_rate_per_minute_micros", b"default_rate_per_minute_micros", "dial_out_policy", b"dial_out_policy", "display_name", b"display_name", "floor_micros", b"floor_micros", "inbound_grace_micros", b"inbound_grace_micros", "independent_plan_pools", b"independent_plan_pools", "lease_grace_seconds", b"lease_grace_seconds", "max_calls_per_second", b"max_calls_per_second", "max_calls_per_second_per_payer", b"max_calls_per_second_per_payer", "max_costly_calls_per_day", b"max_costly_calls_per_day", "max_costly_calls_per_day_per_payer", b"max_costly_calls_per_day_per_payer", "max_open_calls", b"max_open_calls", "max_open_calls_per_payer", b"max_open_calls_per_payer", "max_payer_hold_percent", b"max_payer_hold_percent", "max_rate_per_minute_micros", b"max_rate_per_minute_micros", "max_spend_per_day_micros", b"max_spend_per_day_micros", "max_spend_per_day_per_payer_micros", b"max_spend_per_day_per_payer_micros", "max_spend_per_month_micros", b"max_spend_per_month_micros", "max_spend_per_month_per_payer_micros", b"max_spend_per_month_per_payer_micros", "max_unassigned_calls_per_minute", b"max_unassigned_calls_per_minute", "min_grant_seconds", b"min_grant_seconds", "orphan_charge", b"orphan_charge", "plans_after_conferencing", b"plans_after_conferencing", "profile_version", b"profile_version", "running_calls", b"running_calls", "status", b"status", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -249,6 +407,16 @@ class Payer(_message.Message):
     BLOCK_REASON_FIELD_NUMBER: _builtins.int
     MAX_RATE_PER_MINUTE_MICROS_FIELD_NUMBER: _builtins.int
     PROFILE_VERSION_FIELD_NUMBER: _builtins.int
+    PHONE_NUMBER_FIELD_NUMBER: _builtins.int
+    DIAL_OUT_POLICY_FIELD_NUMBER: _builtins.int
+    TOLL_FREE_DIAL_IN_OFF_FIELD_NUMBER: _builtins.int
+    BLOCKED_PREFIXES_FIELD_NUMBER: _builtins.int
+    ALLOWED_PREFIXES_FIELD_NUMBER: _builtins.int
+    MAX_OPEN_CALLS_FIELD_NUMBER: _builtins.int
+    MAX_CALLS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    MAX_SPEND_PER_DAY_MICROS_FIELD_NUMBER: _builtins.int
+    MAX_SPEND_PER_MONTH_MICROS_FIELD_NUMBER: _builtins.int
+    MAX_COSTLY_CALLS_PER_DAY_FIELD_NUMBER: _builtins.int
     payer_id: _builtins.str
     """Its id within the tenant, 1 to 64 characters."""
     display_name: _builtins.str
@@ -256,16 +424,42 @@ class Payer(_message.Message):
     country: _builtins.str
     """Licence usage location, ISO 3166-1 alpha-2. Required. It decides what is domestic, and which numbers are emergency numbers."""
     blocked: _builtins.bool
-    """A blocked payer's calls are refused with PAYER_BLOCKED. Emergency calls still pass."""
+    """A blocked payer's calls are refused with PAYER_BLOCKED. Emergency calls still pass. Set by BlockPayer and UnblockPayer; ignored in
+    PutPayer.
+    """
     block_reason: _builtins.str
-    """Why, up to 256 characters."""
+    """Why, up to 256 characters. Ignored in PutPayer."""
     max_rate_per_minute_micros: _builtins.int
     """Dearest rate a call of this payer may have, 0 to 10^9; 0 leaves it to the tenant's."""
     profile_version: _builtins.int
     """Counts the changes of this record. Ignored in writes."""
+    phone_number: _builtins.str
+    """Its own number, E.164, for reports. May be empty."""
+    dial_out_policy: _builtins.str
+    """Name of its dial-out policy. Empty leaves it to the tenant's. In a conference the organizer's counts."""
+    toll_free_dial_in_off: _builtins.bool
+    """Whether toll-free numbers of its conferences are turned off."""
+    max_open_calls: _builtins.int
+    """Most open calls at a time, 0 to 10^6; 0 leaves it to the tenant's limit per payer."""
+    max_calls_per_second: _builtins.int
+    """Most calls that may start in one second, 0 to 10^6; 0 as above."""
+    max_spend_per_day_micros: _builtins.int
+    """Most that its calls may cost in a UTC day, 0 to 10^15; 0 as above."""
+    max_spend_per_month_micros: _builtins.int
+    """The same for a UTC month; 0 as above."""
+    max_costly_calls_per_day: _builtins.int
+    """Most costly calls that it may start in a UTC day, 0 to 10^6; 0 as above."""
     @_builtins.property
     def licenses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """SKUs of the licences assigned, as "MCOPSTN2" or "MCOPSTNC", at most 20."""
+
+    @_builtins.property
+    def blocked_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Prefixes that it may not call, at most 100, beside the tenant's."""
+
+    @_builtins.property
+    def allowed_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Prefixes that it may call, at most 100. With any, only numbers under one of them, within what the tenant allows."""
 
     def __init__(
         self,
@@ -278,14 +472,74 @@ class Payer(_message.Message):
         block_reason: _builtins.str = ...,
         max_rate_per_minute_micros: _builtins.int = ...,
         profile_version: _builtins.int = ...,
+        phone_number: _builtins.str = ...,
+        dial_out_policy: _builtins.str = ...,
+        toll_free_dial_in_off: _builtins.bool = ...,
+        blocked_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        allowed_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        max_open_calls: _builtins.int = ...,
+        max_calls_per_second: _builtins.int = ...,
+        max_spend_per_day_micros: _builtins.int = ...,
+        max_spend_per_month_micros: _builtins.int = ...,
+        max_costly_calls_per_day: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_reason", b"block_reason", "blocked", b"blocked", "country", b"country", "display_name", b"display_name", "licenses", b"licenses", "max_rate_per_minute_micros", b"max_rate_per_minute_micros", "payer_id", b"payer_id", "profile_version", b"profile_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_prefixes", b"allowed_prefixes", "block_reason", b"block_reason", "blocked", b"blocked", "blocked_prefixes", b"blocked_prefixes", "country", b"country", "dial_out_policy", b"dial_out_policy", "display_name", b"display_name", "licenses", b"licenses", "max_calls_per_second", b"max_calls_per_second", "max_costly_calls_per_day", b"max_costly_calls_per_day", "max_open_calls", b"max_open_calls", "max_rate_per_minute_micros", b"max_rate_per_minute_micros", "max_spend_per_day_micros", b"max_spend_per_day_micros", "max_spend_per_month_micros", b"max_spend_per_month_micros", "payer_id", b"payer_id", "phone_number", b"phone_number", "profile_version", b"profile_version", "toll_free_dial_in_off", b"toll_free_dial_in_off"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Payer: _TypeAlias = Payer  # noqa: Y015
+
+@_typing.final
+class Pool(_message.Message):
+    """Shows a pool of minutes for one calendar month (UTC)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_ID_FIELD_NUMBER: _builtins.int
+    LICENSES_FIELD_NUMBER: _builtins.int
+    SIZE_SECONDS_FIELD_NUMBER: _builtins.int
+    USED_SECONDS_FIELD_NUMBER: _builtins.int
+    HELD_SECONDS_FIELD_NUMBER: _builtins.int
+    AVAILABLE_SECONDS_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    pool_id: _builtins.str
+    """Its id, as in Source."""
+    licenses: _builtins.int
+    """Licences that size it now."""
+    size_seconds: _builtins.int
+    """licenses times the plan's minutes, in seconds."""
+    used_seconds: _builtins.int
+    """Charged to ended calls, in whole minutes."""
+    held_seconds: _builtins.int
+    """Set aside for open calls."""
+    available_seconds: _builtins.int
+    """What a new call can draw on; 0 for a pool that its plan's other one closed."""
+    sku: _builtins.str
+    """The SKU it comes with."""
+    closed: _builtins.bool
+    """Whether its plan's other pool, used up, closed it."""
+    def __init__(
+        self,
+        *,
+        pool_id: _builtins.str = ...,
+        licenses: _builtins.int = ...,
+        size_seconds: _builtins.int = ...,
+        used_seconds: _builtins.int = ...,
+        held_seconds: _builtins.int = ...,
+        available_seconds: _builtins.int = ...,
+        sku: _builtins.str = ...,
+        closed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_seconds", b"available_seconds", "closed", b"closed", "held_seconds", b"held_seconds", "licenses", b"licenses", "pool_id", b"pool_id", "size_seconds", b"size_seconds", "sku", b"sku", "used_seconds", b"used_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pool: _TypeAlias = Pool  # noqa: Y015
 
 @_typing.final
 class PutTenantRequest(_message.Message):
@@ -692,6 +946,274 @@ class ListPayersResponse(_message.Message):
 Global___ListPayersResponse: _TypeAlias = ListPayersResponse  # noqa: Y015
 
 @_typing.final
+class PutPayersRequest(_message.Message):
+    """Makes or replaces many payers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAYERS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    @_builtins.property
+    def payers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payer]:
+        """The payers, 1 to 1000, no id twice."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        payers: _abc.Iterable[Global___Payer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payers", b"payers", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPayersRequest: _TypeAlias = PutPayersRequest  # noqa: Y015
+
+@_typing.final
+class PutPayersResponse(_message.Message):
+    """Counts what came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    created: _builtins.int
+    """Payers that there were not before."""
+    changed: _builtins.int
+    """Payers that changed."""
+    unchanged: _builtins.int
+    """Payers that were as asked already."""
+    def __init__(
+        self,
+        *,
+        created: _builtins.int = ...,
+        changed: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "created", b"created", "unchanged", b"unchanged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPayersResponse: _TypeAlias = PutPayersResponse  # noqa: Y015
+
+@_typing.final
+class BlockPayerRequest(_message.Message):
+    """Blocks a payer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAYER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    payer_id: _builtins.str
+    """The payer."""
+    reason: _builtins.str
+    """Why, 1 to 256 characters. Required."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        payer_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payer_id", b"payer_id", "reason", b"reason", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockPayerRequest: _TypeAlias = BlockPayerRequest  # noqa: Y015
+
+@_typing.final
+class BlockPayerResponse(_message.Message):
+    """Shows the payer as stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payer(self) -> Global___Payer:
+        """The payer."""
+
+    def __init__(
+        self,
+        *,
+        payer: Global___Payer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payer", b"payer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payer", b"payer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockPayerResponse: _TypeAlias = BlockPayerResponse  # noqa: Y015
+
+@_typing.final
+class UnblockPayerRequest(_message.Message):
+    """Unblocks a payer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAYER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    payer_id: _builtins.str
+    """The payer."""
+    reason: _builtins.str
+    """Why, up to 256 characters."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        payer_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payer_id", b"payer_id", "reason", b"reason", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnblockPayerRequest: _TypeAlias = UnblockPayerRequest  # noqa: Y015
+
+@_typing.final
+class UnblockPayerResponse(_message.Message):
+    """Shows the payer as stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payer(self) -> Global___Payer:
+        """The payer."""
+
+    def __init__(
+        self,
+        *,
+        payer: Global___Payer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payer", b"payer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payer", b"payer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnblockPayerResponse: _TypeAlias = UnblockPayerResponse  # noqa: Y015
+
+@_typing.final
+class ListBlocksRequest(_message.Message):
+    """Asks for the record of blocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    page_size: _builtins.int
+    """Most to give, 1 to 500; 0 is 100, more is 500."""
+    page_token: _builtins.str
+    """From the last page. Else empty."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBlocksRequest: _TypeAlias = ListBlocksRequest  # noqa: Y015
+
+@_typing.final
+class Block(_message.Message):
+    """Is one line of the record of blocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYER_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    PHONE_NUMBER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BLOCKED_FIELD_NUMBER: _builtins.int
+    BLOCK_TIME_FIELD_NUMBER: _builtins.int
+    payer_id: _builtins.str
+    """The payer."""
+    display_name: _builtins.str
+    """Its name then."""
+    phone_number: _builtins.str
+    """Its number then."""
+    reason: _builtins.str
+    """Why."""
+    blocked: _builtins.bool
+    """True when it was blocked, false when it was unblocked."""
+    @_builtins.property
+    def block_time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the store's clock."""
+
+    def __init__(
+        self,
+        *,
+        payer_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        phone_number: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        blocked: _builtins.bool = ...,
+        block_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block_time", b"block_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_time", b"block_time", "blocked", b"blocked", "display_name", b"display_name", "payer_id", b"payer_id", "phone_number", b"phone_number", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Block: _TypeAlias = Block  # noqa: Y015
+
+@_typing.final
+class ListBlocksResponse(_message.Message):
+    """Shows a page of the record."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Block]:
+        """The lines."""
+
+    def __init__(
+        self,
+        *,
+        blocks: _abc.Iterable[Global___Block] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBlocksResponse: _TypeAlias = ListBlocksResponse  # noqa: Y015
+
+@_typing.final
 class AssignLicensesRequest(_message.Message):
     """Changes a payer's licences."""
 
@@ -858,6 +1380,11 @@ class GetBalanceResponse(_message.Message):
     OPEN_CALLS_FIELD_NUMBER: _builtins.int
     ABANDONED_CALLS_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    POOLS_FIELD_NUMBER: _builtins.int
+    POSTPAID_MICROS_FIELD_NUMBER: _builtins.int
+    POSTPAID_HELD_MICROS_FIELD_NUMBER: _builtins.int
+    SPENT_TODAY_MICROS_FIELD_NUMBER: _builtins.int
+    SPENT_THIS_MONTH_MICROS_FIELD_NUMBER: _builtins.int
     loaded_micros: _builtins.int
     """All credits ever added."""
     spent_micros: _builtins.int
@@ -872,6 +1399,14 @@ class GetBalanceResponse(_message.Message):
     """Calls that hold something now."""
     abandoned_calls: _builtins.int
     """Holds that ended by time, ever: a high number points at a router that does not settle."""
+    postpaid_micros: _builtins.int
+    """All that went to the invoice."""
+    postpaid_held_micros: _builtins.int
+    """Set aside for the invoice by open calls."""
+    spent_today_micros: _builtins.int
+    """Charged in this UTC day, credits and invoice together."""
+    spent_this_month_micros: _builtins.int
+    """Charged in this UTC month."""
     @_builtins.property
     def balance(self) -> _authorization_service_pb2.Balance:
         """Settled, held and available."""
@@ -879,6 +1414,10 @@ class GetBalanceResponse(_message.Message):
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When unused credits are lost. Absent without credits."""
+
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pool]:
+        """The pools of this month that have licences or were used, by id. A pool of one user's own is shown once it was used."""
 
     def __init__(
         self,
@@ -892,14 +1431,53 @@ class GetBalanceResponse(_message.Message):
         open_calls: _builtins.int = ...,
         abandoned_calls: _builtins.int = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        pools: _abc.Iterable[Global___Pool] | None = ...,
+        postpaid_micros: _builtins.int = ...,
+        postpaid_held_micros: _builtins.int = ...,
+        spent_today_micros: _builtins.int = ...,
+        spent_this_month_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned_calls", b"abandoned_calls", "balance", b"balance", "expire_time", b"expire_time", "expired_micros", b"expired_micros", "loaded_micros", b"loaded_micros", "open_calls", b"open_calls", "refunded_micros", b"refunded_micros", "spent_micros", b"spent_micros", "uncollected_micros", b"uncollected_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned_calls", b"abandoned_calls", "balance", b"balance", "expire_time", b"expire_time", "expired_micros", b"expired_micros", "loaded_micros", b"loaded_micros", "open_calls", b"open_calls", "pools", b"pools", "postpaid_held_micros", b"postpaid_held_micros", "postpaid_micros", b"postpaid_micros", "refunded_micros", b"refunded_micros", "spent_micros", b"spent_micros", "spent_this_month_micros", b"spent_this_month_micros", "spent_today_micros", b"spent_today_micros", "uncollected_micros", b"uncollected_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetBalanceResponse: _TypeAlias = GetBalanceResponse  # noqa: Y015
+
+@_typing.final
+class PoolMovement(_message.Message):
+    """Says how a line of the journal moved the minutes of a pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_ID_FIELD_NUMBER: _builtins.int
+    MONTH_FIELD_NUMBER: _builtins.int
+    USED_DELTA_SECONDS_FIELD_NUMBER: _builtins.int
+    HELD_DELTA_SECONDS_FIELD_NUMBER: _builtins.int
+    pool_id: _builtins.str
+    """The pool."""
+    month: _builtins.int
+    """The calendar month (UTC) whose minutes these are, as 202611."""
+    used_delta_seconds: _builtins.int
+    """Change of what is used."""
+    held_delta_seconds: _builtins.int
+    """Change of what is held."""
+    def __init__(
+        self,
+        *,
+        pool_id: _builtins.str = ...,
+        month: _builtins.int = ...,
+        used_delta_seconds: _builtins.int = ...,
+        held_delta_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_delta_seconds", b"held_delta_seconds", "month", b"month", "pool_id", b"pool_id", "used_delta_seconds", b"used_delta_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolMovement: _TypeAlias = PoolMovement  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
@@ -914,6 +1492,9 @@ class Entry(_message.Message):
     HELD_DELTA_MICROS_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     ENTRY_TIME_FIELD_NUMBER: _builtins.int
+    POOLS_FIELD_NUMBER: _builtins.int
+    POSTPAID_DELTA_MICROS_FIELD_NUMBER: _builtins.int
+    POSTPAID_HELD_DELTA_MICROS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Counts the tenant's lines, from 1 without gaps."""
     kind: Global___EntryKind.ValueType
@@ -926,9 +1507,17 @@ class Entry(_message.Message):
     """Change of what is held."""
     seconds: _builtins.int
     """Talk time the line is about."""
+    postpaid_delta_micros: _builtins.int
+    """Change of what the invoice has been charged."""
+    postpaid_held_delta_micros: _builtins.int
+    """Change of what is held for the invoice."""
     @_builtins.property
     def entry_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the store's clock."""
+
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolMovement]:
+        """Minutes that moved."""
 
     def __init__(
         self,
@@ -940,10 +1529,13 @@ class Entry(_message.Message):
         held_delta_micros: _builtins.int = ...,
         seconds: _builtins.int = ...,
         entry_time: _timestamp_pb2.Timestamp | None = ...,
+        pools: _abc.Iterable[Global___PoolMovement] | None = ...,
+        postpaid_delta_micros: _builtins.int = ...,
+        postpaid_held_delta_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry_time", b"entry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_time", b"entry_time", "held_delta_micros", b"held_delta_micros", "kind", b"kind", "reference_id", b"reference_id", "seconds", b"seconds", "settled_delta_micros", b"settled_delta_micros", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_time", b"entry_time", "held_delta_micros", b"held_delta_micros", "kind", b"kind", "pools", b"pools", "postpaid_delta_micros", b"postpaid_delta_micros", "postpaid_held_delta_micros", b"postpaid_held_delta_micros", "reference_id", b"reference_id", "seconds", b"seconds", "settled_delta_micros", b"settled_delta_micros", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1023,6 +1615,8 @@ class RateRow(_message.Message):
     CONNECTION_FEE_MICROS_FIELD_NUMBER: _builtins.int
     INITIAL_SECONDS_FIELD_NUMBER: _builtins.int
     INCREMENT_SECONDS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     prefix: _builtins.str
     """E.164 digits without "+", 1 to 15."""
     destination: _builtins.str
@@ -1035,6 +1629,12 @@ class RateRow(_message.Message):
     """1 to 3600; 0 is 60."""
     increment_seconds: _builtins.int
     """1 to 3600; 0 is 60."""
+    direction: Global___Direction.ValueType
+    """Which way the calls go that it prices. A call that comes in and finds no row of its own is priced like one that goes out to the
+    same number.
+    """
+    origin: _builtins.str
+    """For calls that come in: country of the caller, ISO 3166-1 alpha-2; empty for any that has no row of its own."""
     def __init__(
         self,
         *,
@@ -1044,10 +1644,12 @@ class RateRow(_message.Message):
         connection_fee_micros: _builtins.int = ...,
         initial_seconds: _builtins.int = ...,
         increment_seconds: _builtins.int = ...,
+        direction: Global___Direction.ValueType = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_fee_micros", b"connection_fee_micros", "destination", b"destination", "increment_seconds", b"increment_seconds", "initial_seconds", b"initial_seconds", "prefix", b"prefix", "rate_per_minute_micros", b"rate_per_minute_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_fee_micros", b"connection_fee_micros", "destination", b"destination", "direction", b"direction", "increment_seconds", b"increment_seconds", "initial_seconds", b"initial_seconds", "origin", b"origin", "prefix", b"prefix", "rate_per_minute_micros", b"rate_per_minute_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1119,19 +1721,33 @@ class ActivateRateDeckRequest(_message.Message):
 
     DECK_VERSION_FIELD_NUMBER: _builtins.int
     ROW_COUNT_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ACTIVATE_TIME_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
     deck_version: _builtins.str
     """The deck."""
     row_count: _builtins.int
     """How many rows it must have."""
+    tenant_id: _builtins.str
+    """The one tenant it shall price. Empty: every tenant of the deck's currency that has no deck of its own."""
+    shadow: _builtins.bool
+    """Prices beside the live deck instead of in its place; nothing is charged by it, differences are counted."""
+    @_builtins.property
+    def activate_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on. Absent, or past: now. One activation ahead is kept per scope; a later one takes its place."""
+
     def __init__(
         self,
         *,
         deck_version: _builtins.str = ...,
         row_count: _builtins.int = ...,
+        tenant_id: _builtins.str = ...,
+        activate_time: _timestamp_pb2.Timestamp | None = ...,
+        shadow: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deck_version", b"deck_version", "row_count", b"row_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "deck_version", b"deck_version", "row_count", b"row_count", "shadow", b"shadow", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1172,6 +1788,7 @@ class RateDeck(_message.Message):
     ROW_COUNT_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
     ACTIVE_TIME_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
     deck_version: _builtins.str
     """Its id."""
     currency_code: _builtins.str
@@ -1184,6 +1801,10 @@ class RateDeck(_message.Message):
     def active_time(self) -> _timestamp_pb2.Timestamp:
         """When it was activated last. Absent for a deck that never was."""
 
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeckScope]:
+        """Where it prices, or will."""
+
     def __init__(
         self,
         *,
@@ -1192,14 +1813,206 @@ class RateDeck(_message.Message):
         row_count: _builtins.int = ...,
         active: _builtins.bool = ...,
         active_time: _timestamp_pb2.Timestamp | None = ...,
+        scopes: _abc.Iterable[Global___DeckScope] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["active_time", b"active_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "active_time", b"active_time", "currency_code", b"currency_code", "deck_version", b"deck_version", "row_count", b"row_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "active_time", b"active_time", "currency_code", b"currency_code", "deck_version", b"deck_version", "row_count", b"row_count", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RateDeck: _TypeAlias = RateDeck  # noqa: Y015
+
+@_typing.final
+class DeckScope(_message.Message):
+    """Says for whom and from when a deck is in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ACTIVE_TIME_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant; empty for all of the currency."""
+    shadow: _builtins.bool
+    """It prices beside the live deck."""
+    @_builtins.property
+    def active_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        active_time: _timestamp_pb2.Timestamp | None = ...,
+        shadow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active_time", b"active_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_time", b"active_time", "shadow", b"shadow", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeckScope: _TypeAlias = DeckScope  # noqa: Y015
+
+@_typing.final
+class DeactivateRateDeckRequest(_message.Message):
+    """Takes a deck out of force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant whose own deck, or own shadow deck, it is. Empty: the shadow deck of the currency."""
+    currency_code: _builtins.str
+    """ISO 4217."""
+    shadow: _builtins.bool
+    """Takes the shadow deck out. Required without a tenant_id, as every currency keeps its deck."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        shadow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "shadow", b"shadow", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeactivateRateDeckRequest: _TypeAlias = DeactivateRateDeckRequest  # noqa: Y015
+
+@_typing.final
+class DeactivateRateDeckResponse(_message.Message):
+    """Says that it is out of force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeactivateRateDeckResponse: _TypeAlias = DeactivateRateDeckResponse  # noqa: Y015
+
+@_typing.final
+class GetShadowReportRequest(_message.Message):
+    """Asks for a shadow report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECK_VERSION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    deck_version: _builtins.str
+    """The shadow deck."""
+    page_size: _builtins.int
+    """Most lines to give, 1 to 500; 0 is 100."""
+    def __init__(
+        self,
+        *,
+        deck_version: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deck_version", b"deck_version", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShadowReportRequest: _TypeAlias = GetShadowReportRequest  # noqa: Y015
+
+@_typing.final
+class ShadowLine(_message.Message):
+    """Compares two prices of the calls to one destination."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIVE_DESTINATION_FIELD_NUMBER: _builtins.int
+    LIVE_PREFIX_FIELD_NUMBER: _builtins.int
+    SHADOW_DESTINATION_FIELD_NUMBER: _builtins.int
+    SHADOW_PREFIX_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    LIVE_MICROS_FIELD_NUMBER: _builtins.int
+    SHADOW_MICROS_FIELD_NUMBER: _builtins.int
+    live_destination: _builtins.str
+    """The live deck's destination and prefix; empty where it had no rate."""
+    live_prefix: _builtins.str
+    """The live deck's prefix."""
+    shadow_destination: _builtins.str
+    """The shadow deck's destination; empty where it had no rate."""
+    shadow_prefix: _builtins.str
+    """The shadow deck's prefix."""
+    calls: _builtins.int
+    """Calls asked about."""
+    live_micros: _builtins.int
+    """What the talk time asked for costs by the live deck."""
+    shadow_micros: _builtins.int
+    """What it costs by the shadow deck."""
+    def __init__(
+        self,
+        *,
+        live_destination: _builtins.str = ...,
+        live_prefix: _builtins.str = ...,
+        shadow_destination: _builtins.str = ...,
+        shadow_prefix: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        live_micros: _builtins.int = ...,
+        shadow_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "live_destination", b"live_destination", "live_micros", b"live_micros", "live_prefix", b"live_prefix", "shadow_destination", b"shadow_destination", "shadow_micros", b"shadow_micros", "shadow_prefix", b"shadow_prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowLine: _TypeAlias = ShadowLine  # noqa: Y015
+
+@_typing.final
+class GetShadowReportResponse(_message.Message):
+    """Shows what a shadow deck would have changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    DIFFERING_CALLS_FIELD_NUMBER: _builtins.int
+    LIVE_MICROS_FIELD_NUMBER: _builtins.int
+    SHADOW_MICROS_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    calls: _builtins.int
+    """Calls priced by both."""
+    differing_calls: _builtins.int
+    """Calls whose price differs, or that only one deck has a rate for."""
+    live_micros: _builtins.int
+    """Sum of the live prices of the talk time asked for."""
+    shadow_micros: _builtins.int
+    """Sum of the shadow prices."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowLine]:
+        """The destinations that differ, the largest difference first."""
+
+    def __init__(
+        self,
+        *,
+        calls: _builtins.int = ...,
+        differing_calls: _builtins.int = ...,
+        live_micros: _builtins.int = ...,
+        shadow_micros: _builtins.int = ...,
+        lines: _abc.Iterable[Global___ShadowLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "differing_calls", b"differing_calls", "lines", b"lines", "live_micros", b"live_micros", "shadow_micros", b"shadow_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShadowReportResponse: _TypeAlias = GetShadowReportResponse  # noqa: Y015
 
 @_typing.final
 class GetRateDecksRequest(_message.Message):
@@ -1294,6 +2107,8 @@ class CheckConservationResponse(_message.Message):
     OPEN_CALLS_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     VERSION_GAPS_FIELD_NUMBER: _builtins.int
+    POOL_DIFFERENCE_SECONDS_FIELD_NUMBER: _builtins.int
+    POSTPAID_DIFFERENCE_MICROS_FIELD_NUMBER: _builtins.int
     conserved: _builtins.bool
     """Every difference below is zero."""
     loaded_micros: _builtins.int
@@ -1320,6 +2135,10 @@ class CheckConservationResponse(_message.Message):
     """Journal lines looked at."""
     version_gaps: _builtins.int
     """Missing or repeated journal versions."""
+    pool_difference_seconds: _builtins.int
+    """Over all pools: what they hold and used, less the sums of the journal and of open calls."""
+    postpaid_difference_micros: _builtins.int
+    """What is held for the invoice and was charged to it, less the sums of the journal and of open calls."""
     def __init__(
         self,
         *,
@@ -1336,10 +2155,12 @@ class CheckConservationResponse(_message.Message):
         open_calls: _builtins.int = ...,
         entries: _builtins.int = ...,
         version_gaps: _builtins.int = ...,
+        pool_difference_seconds: _builtins.int = ...,
+        postpaid_difference_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_micros", b"available_micros", "conserved", b"conserved", "difference_micros", b"difference_micros", "entries", b"entries", "expired_micros", b"expired_micros", "held_difference_micros", b"held_difference_micros", "held_micros", b"held_micros", "journal_difference_micros", b"journal_difference_micros", "loaded_micros", b"loaded_micros", "open_calls", b"open_calls", "refunded_micros", b"refunded_micros", "spent_micros", b"spent_micros", "version_gaps", b"version_gaps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_micros", b"available_micros", "conserved", b"conserved", "difference_micros", b"difference_micros", "entries", b"entries", "expired_micros", b"expired_micros", "held_difference_micros", b"held_difference_micros", "held_micros", b"held_micros", "journal_difference_micros", b"journal_difference_micros", "loaded_micros", b"loaded_micros", "open_calls", b"open_calls", "pool_difference_seconds", b"pool_difference_seconds", "postpaid_difference_micros", b"postpaid_difference_micros", "refunded_micros", b"refunded_micros", "spent_micros", b"spent_micros", "version_gaps", b"version_gaps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,6 +75,26 @@ class AccountServiceStub:
                 request_serializer=talktime_dot_v1_dot_account__service__pb2.ListPayersRequest.SerializeToString,
                 response_deserializer=talktime_dot_v1_dot_account__service__pb2.ListPayersResponse.FromString,
                 _registered_method=True)
+        self.PutPayers = channel.unary_unary(
+                '/talktime.v1.AccountService/PutPayers',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.PutPayersRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.PutPayersResponse.FromString,
+                _registered_method=True)
+        self.BlockPayer = channel.unary_unary(
+                '/talktime.v1.AccountService/BlockPayer',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.BlockPayerRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.BlockPayerResponse.FromString,
+                _registered_method=True)
+        self.UnblockPayer = channel.unary_unary(
+                '/talktime.v1.AccountService/UnblockPayer',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.UnblockPayerRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.UnblockPayerResponse.FromString,
+                _registered_method=True)
+        self.ListBlocks = channel.unary_unary(
+                '/talktime.v1.AccountService/ListBlocks',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.ListBlocksRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.ListBlocksResponse.FromString,
+                _registered_method=True)
         self.AssignLicenses = channel.unary_unary(
                 '/talktime.v1.AccountService/AssignLicenses',
                 request_serializer=talktime_dot_v1_dot_account__service__pb2.AssignLicensesRequest.SerializeToString,
@@ -109,6 +129,16 @@ class AccountServiceStub:
                 '/talktime.v1.AccountService/GetRateDecks',
                 request_serializer=talktime_dot_v1_dot_account__service__pb2.GetRateDecksRequest.SerializeToString,
                 response_deserializer=talktime_dot_v1_dot_account__service__pb2.GetRateDecksResponse.FromString,
+                _registered_method=True)
+        self.DeactivateRateDeck = channel.unary_unary(
+                '/talktime.v1.AccountService/DeactivateRateDeck',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.DeactivateRateDeckRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.DeactivateRateDeckResponse.FromString,
+                _registered_method=True)
+        self.GetShadowReport = channel.unary_unary(
+                '/talktime.v1.AccountService/GetShadowReport',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.GetShadowReportRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.GetShadowReportResponse.FromString,
                 _registered_method=True)
         self.CheckConservation = channel.unary_unary(
                 '/talktime.v1.AccountService/CheckConservation',
@@ -198,8 +228,40 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutPayers(self, request, context):
+        """Makes or replaces many payers of one tenant, each whole as PutPayer does, and answers for each. A payer that breaks a rule refuses the
+        request whole, naming every one ("payers[17].country"); the others are then not written either.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BlockPayer(self, request, context):
+        """Blocks a payer from now on: its calls are refused with PAYER_BLOCKED, emergency calls still pass. The reason goes into the record
+        that ListBlocks shows. Repeated with the same reason it changes and records nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnblockPayer(self, request, context):
+        """Lets a blocked payer call again, and records it. Repeated it changes and records nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlocks(self, request, context):
+        """Reports who was blocked and unblocked, newest first: the last 10,000 of a tenant are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AssignLicenses(self, request, context):
-        """Assigns and removes licences of a payer in one step, so that a swap leaves no moment without any.
+        """Assigns and removes licences of a payer in one step, so that a swap leaves no moment without any. The credits licence can be given
+        only to who has a calling plan or conferencing beside it: FAILED_PRECONDITION with reason CREDITS_LICENSE_ALONE. What is taken
+        away later does not take it back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -236,7 +298,8 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateRateDeck(self, request, context):
-        """Makes a complete deck the one that prices new calls in its currency, in one step. Open calls keep their rate. Repeatable.
+        """Makes a complete deck the one that prices new calls in its currency, in one step, now or at a time; for every tenant, or for
+        one, whose own deck then goes before the currency's. Open calls keep their rate. Repeatable.
         FAILED_PRECONDITION with reason DECK_INCOMPLETE when rows are missing. For operators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -245,6 +308,20 @@ class AccountServiceServicer:
 
     def GetRateDecks(self, request, context):
         """Lists stored decks, or shows the row that prices a number.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeactivateRateDeck(self, request, context):
+        """Takes a tenant's own deck, or a shadow deck, out of force; the currency's deck prices again. Repeatable. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShadowReport(self, request, context):
+        """Shows how a shadow deck would have priced the calls that the live one priced, differences first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -329,6 +406,26 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=talktime_dot_v1_dot_account__service__pb2.ListPayersRequest.FromString,
                     response_serializer=talktime_dot_v1_dot_account__service__pb2.ListPayersResponse.SerializeToString,
             ),
+            'PutPayers': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPayers,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.PutPayersRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.PutPayersResponse.SerializeToString,
+            ),
+            'BlockPayer': grpc.unary_unary_rpc_method_handler(
+                    servicer.BlockPayer,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.BlockPayerRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.BlockPayerResponse.SerializeToString,
+            ),
+            'UnblockPayer': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnblockPayer,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.UnblockPayerRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.UnblockPayerResponse.SerializeToString,
+            ),
+            'ListBlocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBlocks,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.ListBlocksRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.ListBlocksResponse.SerializeToString,
+            ),
             'AssignLicenses': grpc.unary_unary_rpc_method_handler(
                     servicer.AssignLicenses,
                     request_deserializer=talktime_dot_v1_dot_account__service__pb2.AssignLicensesRequest.FromString,
@@ -363,6 +460,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.GetRateDecks,
                     request_deserializer=talktime_dot_v1_dot_account__service__pb2.GetRateDecksRequest.FromString,
                     response_serializer=talktime_dot_v1_dot_account__service__pb2.GetRateDecksResponse.SerializeToString,
+            ),
+            'DeactivateRateDeck': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeactivateRateDeck,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.DeactivateRateDeckRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.DeactivateRateDeckResponse.SerializeToString,
+            ),
+            'GetShadowReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShadowReport,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.GetShadowReportRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.GetShadowReportResponse.SerializeToString,
             ),
             'CheckConservation': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckConservation,
@@ -618,6 +725,114 @@ class AccountService:
             _registered_method=True)
 
     @staticmethod
+    def PutPayers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/PutPayers',
+            talktime_dot_v1_dot_account__service__pb2.PutPayersRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.PutPayersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BlockPayer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/BlockPayer',
+            talktime_dot_v1_dot_account__service__pb2.BlockPayerRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.BlockPayerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnblockPayer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/UnblockPayer',
+            talktime_dot_v1_dot_account__service__pb2.UnblockPayerRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.UnblockPayerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/ListBlocks',
+            talktime_dot_v1_dot_account__service__pb2.ListBlocksRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.ListBlocksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AssignLicenses(request,
             target,
             options=(),
@@ -796,6 +1011,60 @@ class AccountService:
             '/talktime.v1.AccountService/GetRateDecks',
             talktime_dot_v1_dot_account__service__pb2.GetRateDecksRequest.SerializeToString,
             talktime_dot_v1_dot_account__service__pb2.GetRateDecksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeactivateRateDeck(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/DeactivateRateDeck',
+            talktime_dot_v1_dot_account__service__pb2.DeactivateRateDeckRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.DeactivateRateDeckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShadowReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/GetShadowReport',
+            talktime_dot_v1_dot_account__service__pb2.GetShadowReportRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.GetShadowReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

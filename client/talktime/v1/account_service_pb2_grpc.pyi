@@ -55,8 +55,23 @@ class AccountServiceStub:
     """Reads a payer. Errors: NOT_FOUND."""
     ListPayers: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListPayersRequest, _account_service_pb2.ListPayersResponse]
     """Lists a tenant's payers, by id."""
+    PutPayers: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.PutPayersRequest, _account_service_pb2.PutPayersResponse]
+    """Makes or replaces many payers of one tenant, each whole as PutPayer does, and answers for each. A payer that breaks a rule refuses the
+    request whole, naming every one ("payers[17].country"); the others are then not written either.
+    """
+    BlockPayer: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.BlockPayerRequest, _account_service_pb2.BlockPayerResponse]
+    """Blocks a payer from now on: its calls are refused with PAYER_BLOCKED, emergency calls still pass. The reason goes into the record
+    that ListBlocks shows. Repeated with the same reason it changes and records nothing.
+    """
+    UnblockPayer: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.UnblockPayerRequest, _account_service_pb2.UnblockPayerResponse]
+    """Lets a blocked payer call again, and records it. Repeated it changes and records nothing."""
+    ListBlocks: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListBlocksRequest, _account_service_pb2.ListBlocksResponse]
+    """Reports who was blocked and unblocked, newest first: the last 10,000 of a tenant are kept."""
     AssignLicenses: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.AssignLicensesRequest, _account_service_pb2.AssignLicensesResponse]
-    """Assigns and removes licences of a payer in one step, so that a swap leaves no moment without any."""
+    """Assigns and removes licences of a payer in one step, so that a swap leaves no moment without any. The credits licence can be given
+    only to who has a calling plan or conferencing beside it: FAILED_PRECONDITION with reason CREDITS_LICENSE_ALONE. What is taken
+    away later does not take it back.
+    """
     AddFunds: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.AddFundsRequest, _account_service_pb2.AddFundsResponse]
     """Adds credits. Safe to repeat by funding_id: the same body gets the first answer again, another body gets
     ALREADY_EXISTS with reason IDEMPOTENCY_MISMATCH. FAILED_PRECONDITION with reason BALANCE_LIMIT above 9 * 10^15. For operators.
@@ -70,11 +85,16 @@ class AccountServiceStub:
     cannot change afterwards (FAILED_PRECONDITION, DECK_ACTIVE). A part with a bad row is refused whole, each bad row named. For operators.
     """
     ActivateRateDeck: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ActivateRateDeckRequest, _account_service_pb2.ActivateRateDeckResponse]
-    """Makes a complete deck the one that prices new calls in its currency, in one step. Open calls keep their rate. Repeatable.
+    """Makes a complete deck the one that prices new calls in its currency, in one step, now or at a time; for every tenant, or for
+    one, whose own deck then goes before the currency's. Open calls keep their rate. Repeatable.
     FAILED_PRECONDITION with reason DECK_INCOMPLETE when rows are missing. For operators.
     """
     GetRateDecks: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetRateDecksRequest, _account_service_pb2.GetRateDecksResponse]
     """Lists stored decks, or shows the row that prices a number."""
+    DeactivateRateDeck: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.DeactivateRateDeckRequest, _account_service_pb2.DeactivateRateDeckResponse]
+    """Takes a tenant's own deck, or a shadow deck, out of force; the currency's deck prices again. Repeatable. For operators."""
+    GetShadowReport: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetShadowReportRequest, _account_service_pb2.GetShadowReportResponse]
+    """Shows how a shadow deck would have priced the calls that the live one priced, differences first."""
     CheckConservation: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CheckConservationRequest, _account_service_pb2.CheckConservationResponse]
     """Proves that a tenant's money is conserved: loaded = spent + held + available + expired + refunded, the holds of open calls add up to
     what is held, and the journal adds up to both.
@@ -111,8 +131,23 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Reads a payer. Errors: NOT_FOUND."""
     ListPayers: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListPayersRequest, _account_service_pb2.ListPayersResponse]  # type: ignore[assignment]
     """Lists a tenant's payers, by id."""
+    PutPayers: _aio.UnaryUnaryMultiCallable[_account_service_pb2.PutPayersRequest, _account_service_pb2.PutPayersResponse]  # type: ignore[assignment]
+    """Makes or replaces many payers of one tenant, each whole as PutPayer does, and answers for each. A payer that breaks a rule refuses the
+    request whole, naming every one ("payers[17].country"); the others are then not written either.
+    """
+    BlockPayer: _aio.UnaryUnaryMultiCallable[_account_service_pb2.BlockPayerRequest, _account_service_pb2.BlockPayerResponse]  # type: ignore[assignment]
+    """Blocks a payer from now on: its calls are refused with PAYER_BLOCKED, emergency calls still pass. The reason goes into the record
+    that ListBlocks shows. Repeated with the same reason it changes and records nothing.
+    """
+    UnblockPayer: _aio.UnaryUnaryMultiCallable[_account_service_pb2.UnblockPayerRequest, _account_service_pb2.UnblockPayerResponse]  # type: ignore[assignment]
+    """Lets a blocked payer call again, and records it. Repeated it changes and records nothing."""
+    ListBlocks: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListBlocksRequest, _account_service_pb2.ListBlocksResponse]  # type: ignore[assignment]
+    """Reports who was blocked and unblocked, newest first: the last 10,000 of a tenant are kept."""
     AssignLicenses: _aio.UnaryUnaryMultiCallable[_account_service_pb2.AssignLicensesRequest, _account_service_pb2.AssignLicensesResponse]  # type: ignore[assignment]
-    """Assigns and removes licences of a payer in one step, so that a swap leaves no moment without any."""
+    """Assigns and removes licences of a payer in one step, so that a swap leaves no moment without any. The credits licence can be given
+    only to who has a calling plan or conferencing beside it: FAILED_PRECONDITION with reason CREDITS_LICENSE_ALONE. What is taken
+    away later does not take it back.
+    """
     AddFunds: _aio.UnaryUnaryMultiCallable[_account_service_pb2.AddFundsRequest, _account_service_pb2.AddFundsResponse]  # type: ignore[assignment]
     """Adds credits. Safe to repeat by funding_id: the same body gets the first answer again, another body gets
     ALREADY_EXISTS with reason IDEMPOTENCY_MISMATCH. FAILED_PRECONDITION with reason BALANCE_LIMIT above 9 * 10^15. For operators.
@@ -126,11 +161,16 @@ class AccountServiceAsyncStub(AccountServiceStub):
     cannot change afterwards (FAILED_PRECONDITION, DECK_ACTIVE). A part with a bad row is refused whole, each bad row named. For operators.
     """
     ActivateRateDeck: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ActivateRateDeckRequest, _account_service_pb2.ActivateRateDeckResponse]  # type: ignore[assignment]
-    """Makes a complete deck the one that prices new calls in its currency, in one step. Open calls keep their rate. Repeatable.
+    """Makes a complete deck the one that prices new calls in its currency, in one step, now or at a time; for every tenant, or for
+    one, whose own deck then goes before the currency's. Open calls keep their rate. Repeatable.
     FAILED_PRECONDITION with reason DECK_INCOMPLETE when rows are missing. For operators.
     """
     GetRateDecks: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetRateDecksRequest, _account_service_pb2.GetRateDecksResponse]  # type: ignore[assignment]
     """Lists stored decks, or shows the row that prices a number."""
+    DeactivateRateDeck: _aio.UnaryUnaryMultiCallable[_account_service_pb2.DeactivateRateDeckRequest, _account_service_pb2.DeactivateRateDeckResponse]  # type: ignore[assignment]
+    """Takes a tenant's own deck, or a shadow deck, out of force; the currency's deck prices again. Repeatable. For operators."""
+    GetShadowReport: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetShadowReportRequest, _account_service_pb2.GetShadowReportResponse]  # type: ignore[assignment]
+    """Shows how a shadow deck would have priced the calls that the live one priced, differences first."""
     CheckConservation: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CheckConservationRequest, _account_service_pb2.CheckConservationResponse]  # type: ignore[assignment]
     """Proves that a tenant's money is conserved: loaded = spent + held + available + expired + refunded, the holds of open calls add up to
     what is held, and the journal adds up to both.
@@ -214,12 +254,51 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists a tenant's payers, by id."""
 
     @_abc_1.abstractmethod
+    def PutPayers(
+        self,
+        request: _account_service_pb2.PutPayersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.PutPayersResponse, _abc.Awaitable[_account_service_pb2.PutPayersResponse]]:
+        """Makes or replaces many payers of one tenant, each whole as PutPayer does, and answers for each. A payer that breaks a rule refuses the
+        request whole, naming every one ("payers[17].country"); the others are then not written either.
+        """
+
+    @_abc_1.abstractmethod
+    def BlockPayer(
+        self,
+        request: _account_service_pb2.BlockPayerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.BlockPayerResponse, _abc.Awaitable[_account_service_pb2.BlockPayerResponse]]:
+        """Blocks a payer from now on: its calls are refused with PAYER_BLOCKED, emergency calls still pass. The reason goes into the record
+        that ListBlocks shows. Repeated with the same reason it changes and records nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def UnblockPayer(
+        self,
+        request: _account_service_pb2.UnblockPayerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.UnblockPayerResponse, _abc.Awaitable[_account_service_pb2.UnblockPayerResponse]]:
+        """Lets a blocked payer call again, and records it. Repeated it changes and records nothing."""
+
+    @_abc_1.abstractmethod
+    def ListBlocks(
+        self,
+        request: _account_service_pb2.ListBlocksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.ListBlocksResponse, _abc.Awaitable[_account_service_pb2.ListBlocksResponse]]:
+        """Reports who was blocked and unblocked, newest first: the last 10,000 of a tenant are kept."""
+
+    @_abc_1.abstractmethod
     def AssignLicenses(
         self,
         request: _account_service_pb2.AssignLicensesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.AssignLicensesResponse, _abc.Awaitable[_account_service_pb2.AssignLicensesResponse]]:
-        """Assigns and removes licences of a payer in one step, so that a swap leaves no moment without any."""
+        """Assigns and removes licences of a payer in one step, so that a swap leaves no moment without any. The credits licence can be given
+        only to who has a calling plan or conferencing beside it: FAILED_PRECONDITION with reason CREDITS_LICENSE_ALONE. What is taken
+        away later does not take it back.
+        """
 
     @_abc_1.abstractmethod
     def AddFunds(
@@ -263,7 +342,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.ActivateRateDeckRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ActivateRateDeckResponse, _abc.Awaitable[_account_service_pb2.ActivateRateDeckResponse]]:
-        """Makes a complete deck the one that prices new calls in its currency, in one step. Open calls keep their rate. Repeatable.
+        """Makes a complete deck the one that prices new calls in its currency, in one step, now or at a time; for every tenant, or for
+        one, whose own deck then goes before the currency's. Open calls keep their rate. Repeatable.
         FAILED_PRECONDITION with reason DECK_INCOMPLETE when rows are missing. For operators.
         """
 
@@ -274,6 +354,22 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.GetRateDecksResponse, _abc.Awaitable[_account_service_pb2.GetRateDecksResponse]]:
         """Lists stored decks, or shows the row that prices a number."""
+
+    @_abc_1.abstractmethod
+    def DeactivateRateDeck(
+        self,
+        request: _account_service_pb2.DeactivateRateDeckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.DeactivateRateDeckResponse, _abc.Awaitable[_account_service_pb2.DeactivateRateDeckResponse]]:
+        """Takes a tenant's own deck, or a shadow deck, out of force; the currency's deck prices again. Repeatable. For operators."""
+
+    @_abc_1.abstractmethod
+    def GetShadowReport(
+        self,
+        request: _account_service_pb2.GetShadowReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.GetShadowReportResponse, _abc.Awaitable[_account_service_pb2.GetShadowReportResponse]]:
+        """Shows how a shadow deck would have priced the calls that the live one priced, differences first."""
 
     @_abc_1.abstractmethod
     def CheckConservation(

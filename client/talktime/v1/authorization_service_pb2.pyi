@@ -128,9 +128,9 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_PAYER_BLOCKED: _Reason.ValueType  # 3
     """The payer is blocked."""
     REASON_POLICY: _Reason.ValueType  # 4
-    """A dial-out policy forbids the destination."""
+    """A dial-out policy, or a list of prefixes, forbids the destination; or the organizer takes no toll-free dial-in."""
     REASON_PREMIUM_BARRED: _Reason.ValueType  # 5
-    """Premium-rate and shared-cost destinations are barred for this payer."""
+    """Premium-rate or shared-cost destinations of this kind may not be called from the payer's country."""
     REASON_NO_LICENSE: _Reason.ValueType  # 6
     """The payer lacks the plan or conferencing licence that this call type needs."""
     REASON_NO_CREDITS_LICENSE: _Reason.ValueType  # 7
@@ -140,15 +140,17 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_RATE_CEILING: _Reason.ValueType  # 9
     """The rate is above the ceiling of the payer or the tenant."""
     REASON_CALL_LIMIT: _Reason.ValueType  # 10
-    """Too many open calls, or too large a share of the balance, is held for the payer or the tenant."""
+    """Too many open calls or calls per second, or too large a share of the balance, for the payer or the tenant."""
     REASON_SPEND_LIMIT: _Reason.ValueType  # 11
-    """A spending limit is reached."""
+    """A limit on spend, on costly calls, or on a conference's budget is reached."""
     REASON_POOL_EXHAUSTED: _Reason.ValueType  # 12
-    """The minute pool is used up and nothing else pays."""
+    """The minute pool is used up, or closed by its plan's other one, and nothing else may pay."""
     REASON_INSUFFICIENT_CREDITS: _Reason.ValueType  # 13
     """The available credits do not cover the first increment, or the tenant's smallest grant."""
     REASON_ALREADY_SETTLED: _Reason.ValueType  # 14
     """The call was settled before it was authorized: it is over."""
+    REASON_BATCH_REFUSED: _Reason.ValueType  # 15
+    """Another leg of an all-or-none batch was refused; this one alone would have been granted."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Says why a call was refused, in words a router can act on. When several hold, the first in the order of checks is given."""
@@ -162,9 +164,9 @@ REASON_PAYER_UNKNOWN: Reason.ValueType  # 2
 REASON_PAYER_BLOCKED: Reason.ValueType  # 3
 """The payer is blocked."""
 REASON_POLICY: Reason.ValueType  # 4
-"""A dial-out policy forbids the destination."""
+"""A dial-out policy, or a list of prefixes, forbids the destination; or the organizer takes no toll-free dial-in."""
 REASON_PREMIUM_BARRED: Reason.ValueType  # 5
-"""Premium-rate and shared-cost destinations are barred for this payer."""
+"""Premium-rate or shared-cost destinations of this kind may not be called from the payer's country."""
 REASON_NO_LICENSE: Reason.ValueType  # 6
 """The payer lacks the plan or conferencing licence that this call type needs."""
 REASON_NO_CREDITS_LICENSE: Reason.ValueType  # 7
@@ -174,15 +176,17 @@ REASON_NO_RATE: Reason.ValueType  # 8
 REASON_RATE_CEILING: Reason.ValueType  # 9
 """The rate is above the ceiling of the payer or the tenant."""
 REASON_CALL_LIMIT: Reason.ValueType  # 10
-"""Too many open calls, or too large a share of the balance, is held for the payer or the tenant."""
+"""Too many open calls or calls per second, or too large a share of the balance, for the payer or the tenant."""
 REASON_SPEND_LIMIT: Reason.ValueType  # 11
-"""A spending limit is reached."""
+"""A limit on spend, on costly calls, or on a conference's budget is reached."""
 REASON_POOL_EXHAUSTED: Reason.ValueType  # 12
-"""The minute pool is used up and nothing else pays."""
+"""The minute pool is used up, or closed by its plan's other one, and nothing else may pay."""
 REASON_INSUFFICIENT_CREDITS: Reason.ValueType  # 13
 """The available credits do not cover the first increment, or the tenant's smallest grant."""
 REASON_ALREADY_SETTLED: Reason.ValueType  # 14
 """The call was settled before it was authorized: it is over."""
+REASON_BATCH_REFUSED: Reason.ValueType  # 15
+"""Another leg of an all-or-none batch was refused; this one alone would have been granted."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _SourceKind:
@@ -306,6 +310,7 @@ class Rate(_message.Message):
     INITIAL_SECONDS_FIELD_NUMBER: _builtins.int
     INCREMENT_SECONDS_FIELD_NUMBER: _builtins.int
     DECK_VERSION_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
     """The deck's name for the destination, at most 64 bytes."""
     prefix: _builtins.str
@@ -320,6 +325,8 @@ class Rate(_message.Message):
     """The step charged after that, 1 to 3600."""
     deck_version: _builtins.str
     """The deck that priced it."""
+    origin: _builtins.str
+    """Country of the caller that the rate is for, ISO 3166-1 alpha-2, where a deck prices calls that come in by it. Else empty."""
     def __init__(
         self,
         *,
@@ -330,10 +337,11 @@ class Rate(_message.Message):
         initial_seconds: _builtins.int = ...,
         increment_seconds: _builtins.int = ...,
         deck_version: _builtins.str = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_fee_micros", b"connection_fee_micros", "deck_version", b"deck_version", "destination", b"destination", "increment_seconds", b"increment_seconds", "initial_seconds", b"initial_seconds", "prefix", b"prefix", "rate_per_minute_micros", b"rate_per_minute_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_fee_micros", b"connection_fee_micros", "deck_version", b"deck_version", "destination", b"destination", "increment_seconds", b"increment_seconds", "initial_seconds", b"initial_seconds", "origin", b"origin", "prefix", b"prefix", "rate_per_minute_micros", b"rate_per_minute_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,9 +360,9 @@ class Source(_message.Message):
     kind: Global___SourceKind.ValueType
     """What pays."""
     pool_id: _builtins.str
-    """The pool, for kind POOL."""
+    """The pool, for kind POOL: "US/MCOPSTN1", "US/MCOPSTN2/international", "US/MCOPSTN8/alice", "zone-a/MCOMEETADV"."""
     seconds: _builtins.int
-    """Talk time this source covers, 0 to 86400."""
+    """Talk time this source covers, 0 to 86400. A pool gives whole minutes, a started one counted in full."""
     amount_micros: _builtins.int
     """Money held or charged, 0 to 10^12; 0 for pools and included calls."""
     def __init__(
@@ -422,12 +430,15 @@ class AuthorizeRequest(_message.Message):
     CONFERENCE_ID_FIELD_NUMBER: _builtins.int
     REQUESTED_SECONDS_FIELD_NUMBER: _builtins.int
     ROUTING_NUMBER_FIELD_NUMBER: _builtins.int
+    CONFERENCE_BUDGET_MICROS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant that owns the payer, 1 to 64 characters. May be empty when the token names exactly one tenant."""
     call_id: _builtins.str
     """The caller's own id of this leg, 2 to 64 characters, unique within the tenant for ever: put the site's name in it."""
     payer_id: _builtins.str
-    """Whose licence and policy count, 1 to 64 characters: the user, the organizer, or the resource account."""
+    """Whose licence and policy count, 1 to 64 characters: the user, the organizer, or the resource account. Ignored for
+    UNASSIGNED_IN, which the tenant itself pays.
+    """
     call_type: Global___CallType.ValueType
     """What kind of call this is. Required."""
     from_number: _builtins.str
@@ -440,6 +451,10 @@ class AuthorizeRequest(_message.Message):
     """Talk time wanted now, 0 to 86400; 0 asks for the tenant's default."""
     routing_number: _builtins.str
     """The number to price by when to_number was ported, E.164. May be empty."""
+    conference_budget_micros: _builtins.int
+    """Most money that the legs of conference_id may hold and spend together, 0 to 10^12; 0 is no budget. Each leg is judged by the
+    budget it brings, against what the legs that brought one hold and spent. Needs a conference_id.
+    """
     def __init__(
         self,
         *,
@@ -452,10 +467,11 @@ class AuthorizeRequest(_message.Message):
         conference_id: _builtins.str = ...,
         requested_seconds: _builtins.int = ...,
         routing_number: _builtins.str = ...,
+        conference_budget_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "call_type", b"call_type", "conference_id", b"conference_id", "from_number", b"from_number", "payer_id", b"payer_id", "requested_seconds", b"requested_seconds", "routing_number", b"routing_number", "tenant_id", b"tenant_id", "to_number", b"to_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "call_type", b"call_type", "conference_budget_micros", b"conference_budget_micros", "conference_id", b"conference_id", "from_number", b"from_number", "payer_id", b"payer_id", "requested_seconds", b"requested_seconds", "routing_number", b"routing_number", "tenant_id", b"tenant_id", "to_number", b"to_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,7 +517,7 @@ class AuthorizeResponse(_message.Message):
 
     @_builtins.property
     def rate(self) -> Global___Rate:
-        """The price, frozen for the life of the call. Absent where nothing is charged."""
+        """The price of what credits or postpaid pay, frozen for the life of the call. Absent where neither may."""
 
     @_builtins.property
     def balance(self) -> Global___Balance:
@@ -544,7 +560,9 @@ class AuthorizeBatchLeg(_message.Message):
     CALL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def call(self) -> Global___AuthorizeRequest:
-        """As in AuthorizeRequest; the tenant is the batch's."""
+        """As in AuthorizeRequest; its tenant_id may be empty, given it must equal the batch's. An emergency number is refused here, as
+        a batch may be refused whole: ask for it with Authorize.
+        """
 
     def __init__(
         self,
@@ -569,12 +587,12 @@ class AuthorizeBatchRequest(_message.Message):
     LEGS_FIELD_NUMBER: _builtins.int
     ALL_OR_NONE_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """The tenant of every leg."""
+    """The tenant of every leg. May be empty when the token names exactly one."""
     all_or_none: _builtins.bool
     """Grant every leg or none."""
     @_builtins.property
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthorizeBatchLeg]:
-        """The legs, 1 to 100."""
+        """The legs, 1 to 100, each with its own call_id."""
 
     def __init__(
         self,
@@ -598,6 +616,9 @@ class AuthorizeBatchResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VERDICTS_FIELD_NUMBER: _builtins.int
+    AUTHORIZED_LEGS_FIELD_NUMBER: _builtins.int
+    authorized_legs: _builtins.int
+    """How many of them are AUTHORIZED."""
     @_builtins.property
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthorizeResponse]:
         """One verdict per leg."""
@@ -606,10 +627,11 @@ class AuthorizeBatchResponse(_message.Message):
         self,
         *,
         verdicts: _abc.Iterable[Global___AuthorizeResponse] | None = ...,
+        authorized_legs: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorized_legs", b"authorized_legs", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -784,6 +806,7 @@ class SettleResponse(_message.Message):
     BILLED_SECONDS_FIELD_NUMBER: _builtins.int
     RATE_FIELD_NUMBER: _builtins.int
     SETTLED_TIME_FIELD_NUMBER: _builtins.int
+    UNCOVERED_SECONDS_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     """AUTHORIZED: the settle was taken."""
     charged_micros: _builtins.int
@@ -802,6 +825,8 @@ class SettleResponse(_message.Message):
     """The talk time that was settled."""
     billed_seconds: _builtins.int
     """The talk time that was charged, rounded up to the rate's steps."""
+    uncovered_seconds: _builtins.int
+    """Talk time that nothing paid for: the pools had no more, and no money may pay."""
     @_builtins.property
     def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Source]:
         """What was charged to each source."""
@@ -812,7 +837,7 @@ class SettleResponse(_message.Message):
 
     @_builtins.property
     def rate(self) -> Global___Rate:
-        """The price that was applied. Absent where nothing is charged."""
+        """The price of what credits or postpaid pay. Absent where neither may."""
 
     @_builtins.property
     def settled_time(self) -> _timestamp_pb2.Timestamp:
@@ -834,10 +859,11 @@ class SettleResponse(_message.Message):
         billed_seconds: _builtins.int = ...,
         rate: Global___Rate | None = ...,
         settled_time: _timestamp_pb2.Timestamp | None = ...,
+        uncovered_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "rate", b"rate", "settled_time", b"settled_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "billed_seconds", b"billed_seconds", "charged_micros", b"charged_micros", "charges", b"charges", "duration_seconds", b"duration_seconds", "late", b"late", "outcome", b"outcome", "overrun", b"overrun", "rate", b"rate", "replayed", b"replayed", "settled_time", b"settled_time", "uncollected_micros", b"uncollected_micros", "unreserved", b"unreserved"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "billed_seconds", b"billed_seconds", "charged_micros", b"charged_micros", "charges", b"charges", "duration_seconds", b"duration_seconds", "late", b"late", "outcome", b"outcome", "overrun", b"overrun", "rate", b"rate", "replayed", b"replayed", "settled_time", b"settled_time", "uncollected_micros", b"uncollected_micros", "uncovered_seconds", b"uncovered_seconds", "unreserved", b"unreserved"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -883,7 +909,7 @@ class ReleaseResponse(_message.Message):
     state: Global___CallState.ValueType
     """RELEASED, or EXPIRED when time had already given the hold back."""
     released_micros: _builtins.int
-    """Money that went back to available."""
+    """Credits that went back to available."""
     replayed: _builtins.bool
     """This is the first answer given again."""
     @_builtins.property
@@ -924,6 +950,8 @@ class QuoteRequest(_message.Message):
     TO_NUMBER_FIELD_NUMBER: _builtins.int
     REQUESTED_SECONDS_FIELD_NUMBER: _builtins.int
     ROUTING_NUMBER_FIELD_NUMBER: _builtins.int
+    CONFERENCE_ID_FIELD_NUMBER: _builtins.int
+    CONFERENCE_BUDGET_MICROS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant. May be empty when the token names exactly one."""
     payer_id: _builtins.str
@@ -938,6 +966,10 @@ class QuoteRequest(_message.Message):
     """As in AuthorizeRequest."""
     routing_number: _builtins.str
     """As in AuthorizeRequest."""
+    conference_id: _builtins.str
+    """As in AuthorizeRequest."""
+    conference_budget_micros: _builtins.int
+    """As in AuthorizeRequest."""
     def __init__(
         self,
         *,
@@ -948,10 +980,12 @@ class QuoteRequest(_message.Message):
         to_number: _builtins.str = ...,
         requested_seconds: _builtins.int = ...,
         routing_number: _builtins.str = ...,
+        conference_id: _builtins.str = ...,
+        conference_budget_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_type", b"call_type", "from_number", b"from_number", "payer_id", b"payer_id", "requested_seconds", b"requested_seconds", "routing_number", b"routing_number", "tenant_id", b"tenant_id", "to_number", b"to_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_type", b"call_type", "conference_budget_micros", b"conference_budget_micros", "conference_id", b"conference_id", "from_number", b"from_number", "payer_id", b"payer_id", "requested_seconds", b"requested_seconds", "routing_number", b"routing_number", "tenant_id", b"tenant_id", "to_number", b"to_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -966,22 +1000,26 @@ class Check(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The check's name, as "licence" or "rate"."""
     passed: _builtins.bool
     """Whether the call passed it."""
     explanation: _builtins.str
     """The fact it used, in a sentence."""
+    rule: _builtins.str
+    """The rule that was applied, as "user_out.domestic" or "premium.GB.44843". Empty where the check is its own rule."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         passed: _builtins.bool = ...,
         explanation: _builtins.str = ...,
+        rule: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "name", b"name", "passed", b"passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "name", b"name", "passed", b"passed", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1102,7 +1140,7 @@ class GetCallResponse(_message.Message):
     granted_seconds: _builtins.int
     """Talk time granted now, extensions included."""
     held_micros: _builtins.int
-    """Money held now."""
+    """Credits held now."""
     extend_sequence: _builtins.int
     """The sequence of the last extension, 0 for none."""
     @_builtins.property

@@ -92,7 +92,9 @@ class AuthorizationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AuthorizeBatch(self, request, context):
-        """Decides many legs of one tenant together. Not served yet: UNIMPLEMENTED.
+        """Decides up to 100 legs of one tenant in one atomic step, in the order given: nothing else is decided in between. With
+        all_or_none every leg is granted or none; otherwise each gets its own verdict ("7 of 10"). Legs extend, settle and release
+        singly. Safe to repeat like Authorize, leg by leg. Errors as Authorize; a bad leg refuses the whole batch, naming its field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

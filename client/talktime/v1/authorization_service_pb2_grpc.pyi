@@ -52,7 +52,10 @@ class AuthorizationServiceStub:
     Errors: INVALID_ARGUMENT, NOT_FOUND (tenant), UNAVAILABLE (store away), RESOURCE_EXHAUSTED (too many in flight).
     """
     AuthorizeBatch: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.AuthorizeBatchRequest, _authorization_service_pb2.AuthorizeBatchResponse]
-    """Decides many legs of one tenant together. Not served yet: UNIMPLEMENTED."""
+    """Decides up to 100 legs of one tenant in one atomic step, in the order given: nothing else is decided in between. With
+    all_or_none every leg is granted or none; otherwise each gets its own verdict ("7 of 10"). Legs extend, settle and release
+    singly. Safe to repeat like Authorize, leg by leg. Errors as Authorize; a bad leg refuses the whole batch, naming its field.
+    """
     Extend: _grpc.UnaryUnaryMultiCallable[_authorization_service_pb2.ExtendRequest, _authorization_service_pb2.ExtendResponse]
     """Adds talk time to an open call and pushes its lease out. Safe to repeat by sequence: a sequence lower than or
     equal to the last one gets the last answer again. A call whose hold expired is admitted again only if the
@@ -92,7 +95,10 @@ class AuthorizationServiceAsyncStub(AuthorizationServiceStub):
     Errors: INVALID_ARGUMENT, NOT_FOUND (tenant), UNAVAILABLE (store away), RESOURCE_EXHAUSTED (too many in flight).
     """
     AuthorizeBatch: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.AuthorizeBatchRequest, _authorization_service_pb2.AuthorizeBatchResponse]  # type: ignore[assignment]
-    """Decides many legs of one tenant together. Not served yet: UNIMPLEMENTED."""
+    """Decides up to 100 legs of one tenant in one atomic step, in the order given: nothing else is decided in between. With
+    all_or_none every leg is granted or none; otherwise each gets its own verdict ("7 of 10"). Legs extend, settle and release
+    singly. Safe to repeat like Authorize, leg by leg. Errors as Authorize; a bad leg refuses the whole batch, naming its field.
+    """
     Extend: _aio.UnaryUnaryMultiCallable[_authorization_service_pb2.ExtendRequest, _authorization_service_pb2.ExtendResponse]  # type: ignore[assignment]
     """Adds talk time to an open call and pushes its lease out. Safe to repeat by sequence: a sequence lower than or
     equal to the last one gets the last answer again. A call whose hold expired is admitted again only if the
@@ -141,7 +147,10 @@ class AuthorizationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authorization_service_pb2.AuthorizeBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authorization_service_pb2.AuthorizeBatchResponse, _abc.Awaitable[_authorization_service_pb2.AuthorizeBatchResponse]]:
-        """Decides many legs of one tenant together. Not served yet: UNIMPLEMENTED."""
+        """Decides up to 100 legs of one tenant in one atomic step, in the order given: nothing else is decided in between. With
+        all_or_none every leg is granted or none; otherwise each gets its own verdict ("7 of 10"). Legs extend, settle and release
+        singly. Safe to repeat like Authorize, leg by leg. Errors as Authorize; a bad leg refuses the whole batch, naming its field.
+        """
 
     @_abc_1.abstractmethod
     def Extend(

@@ -42,8 +42,20 @@ def open_calls(tenant_id: str) -> str:
 
 
 def busy(tenant_id: str) -> str:
-    """Hash: for each payer with open calls, their number and what they hold."""
+    """Hash: for each payer, its open calls, what they hold, and what it spent today and this month."""
     return f"{_tag(tenant_id)}b:{tenant_id}"
+
+
+def meters(tenant_id: str) -> str:
+    """Hash: for each pool and month, and each conference with a budget, what is used and held; and
+    the licences assigned, which size the pools.
+    """
+    return f"{_tag(tenant_id)}m:{tenant_id}"
+
+
+def blocks(tenant_id: str) -> str:
+    """Stream: which payers were blocked and unblocked."""
+    return f"{_tag(tenant_id)}bl:{tenant_id}"
 
 
 def unmatched(tenant_id: str, call_id: str) -> str:

@@ -25,6 +25,23 @@ class Tenant:
     max_open_calls: int = 0
     max_open_calls_per_payer: int = 0
     max_payer_hold_percent: int = 0
+    max_calls_per_second: int = 0
+    max_calls_per_second_per_payer: int = 0
+    max_spend_per_day_micros: int = 0
+    max_spend_per_month_micros: int = 0
+    max_spend_per_day_per_payer_micros: int = 0
+    max_spend_per_month_per_payer_micros: int = 0
+    costly_rate_per_minute_micros: int = 0
+    max_costly_calls_per_day: int = 0
+    max_costly_calls_per_day_per_payer: int = 0
+    max_unassigned_calls_per_minute: int = 60
+    postpaid: bool = False
+    dial_out_policy: str = ""
+    bought_licenses: tuple[tuple[str, int], ...] = ()
+    independent_plan_pools: bool = False
+    plans_after_conferencing: bool = False
+    blocked_prefixes: tuple[str, ...] = ()
+    allowed_prefixes: tuple[str, ...] = ()
     charge_orphans: bool = False
     suspended: bool = False
     cut_running_calls: bool = False
@@ -42,6 +59,16 @@ class Payer:
     blocked: bool = False
     block_reason: str = ""
     max_rate_per_minute_micros: int = 0
+    phone_number: str = ""
+    dial_out_policy: str = ""
+    toll_free_dial_in_off: bool = False
+    blocked_prefixes: tuple[str, ...] = ()
+    allowed_prefixes: tuple[str, ...] = ()
+    max_open_calls: int = 0
+    max_calls_per_second: int = 0
+    max_spend_per_day_micros: int = 0
+    max_spend_per_month_micros: int = 0
+    max_costly_calls_per_day: int = 0
     version: int = 0
 
 
@@ -54,13 +81,14 @@ def to_json(record: Tenant | Payer) -> str:
 
 def tenant_of(text: str | bytes, version: int) -> Tenant:
     """Reads a stored tenant."""
-    return Tenant(**_known(text, Tenant), version=version)
+    body = _known(text, Tenant)
+    bought = tuple((sku, count) for sku, count in body.pop("bought_licenses", ()))
+    return Tenant(**body, bought_licenses=bought, version=version)
 
 
 def payer_of(text: str | bytes, version: int) -> Payer:
     """Reads a stored payer."""
-    body = _known(text, Payer)
-    return Payer(**body | {"licenses": tuple(body["licenses"])}, version=version)
+    return Payer(**_known(text, Payer), version=version)
 
 
 def _known(text: str | bytes, kind: type[Tenant] | type[Payer]) -> dict[str, Any]:
@@ -68,4 +96,8 @@ def _known(text: str | bytes, kind: type[Tenant] | type[Payer]) -> dict[str, Any
     left: versions may mix.
     """
     names = {field.name for field in fields(kind)}
-    return {name: value for name, value in json.loads(text).items() if name in names}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in json.loads(text).items()
+        if name in names
+    }

@@ -15,6 +15,7 @@ ASKED = (
     "conference_id",
     "requested_seconds",
     "routing_number",
+    "conference_budget_micros",
 )
 
 
@@ -35,7 +36,7 @@ class Money:
 class Facts:
     """What was asked of a call and what was found out about it: kept with the call, never changed.
 
-    The first seven are the request; the script keeps them all as one text it does not look into.
+    The first eight are the request; the script keeps them all as one text it does not look into.
     """
 
     call_type: str
@@ -45,10 +46,12 @@ class Facts:
     conference_id: str
     requested_seconds: str
     routing_number: str
+    conference_budget_micros: str = "0"
     number_class: str = ""
     country: str = ""
     destination: str = ""
     prefix: str = ""
+    origin: str = ""
     deck_version: str = ""
 
     def pack(self) -> str:
@@ -62,10 +65,12 @@ class Facts:
                 self.conference_id,
                 self.requested_seconds,
                 self.routing_number,
+                self.conference_budget_micros,
                 self.number_class,
                 self.country,
                 self.destination,
                 self.prefix,
+                self.origin,
                 self.deck_version,
             )
         )
@@ -81,6 +86,75 @@ class Facts:
             if getattr(self, name) != getattr(other, name):
                 return name
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Minutes that a call may draw on, in the month it begins in.
+
+    Its size is `seconds_per_license` for each licence that is assigned and counted under `counted`
+    ("MCOPSTN1:US"; empty for a pool that no count sizes), or for `bought` licences when those are
+    more. It is closed as long as the pool `closed_with`, sized by the same licences, is used up.
+    """
+
+    pool_id: str
+    counted: str
+    seconds_per_license: int
+    bought: int = 0
+    closed_with: str = ""
+    closed_with_seconds: int = 0
+
+    def text(self) -> str:
+        """As the scripts take it."""
+        return (
+            f"{self.pool_id}|{self.counted}|{self.seconds_per_license}|{self.bought}"
+            f"|{self.closed_with}|{self.closed_with_seconds}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What may pay for a call: something `free` (INCLUDED or EMERGENCY, nothing is held), or its
+    pools in order, then credits, then postpaid. `short` is the refusal of a call that the pools do
+    not cover and no money may pay for.
+    """
+
+    free: SourceKind | None = None
+    pools: tuple[Pool, ...] = ()
+    credits: bool = False
+    postpaid: bool = False
+    short: Reason = Reason.POOL_EXHAUSTED
+
+    @property
+    def money(self) -> bool:
+        """Whether anything may be charged for the call."""
+        return self.credits or self.postpaid
+
+    def kinds(self) -> str:
+        """What is no pool, as the scripts take it."""
+        if self.free:
+            return self.free
+        money = (SourceKind.CREDITS, self.credits), (SourceKind.POSTPAID, self.postpaid)
+        return "+".join(kind for kind, may_pay in money if may_pay)
+
+    def plan(self) -> str:
+        """The pools, as the scripts take them."""
+        return ";".join(pool.text() for pool in self.pools)
+
+
+INCLUDED = Sources(SourceKind.INCLUDED)
+EMERGENCY = Sources(SourceKind.EMERGENCY)
+CREDITS = Sources(credits=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a call's talk time and what pays for it: micros, 0 for pools and free calls."""
+
+    kind: SourceKind
+    seconds: int
+    amount_micros: int = 0
+    pool_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
