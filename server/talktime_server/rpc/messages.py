@@ -7,12 +7,13 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from talktime.v1 import account_service_pb2 as accounts_pb
 from talktime.v1 import authorization_service_pb2 as pb
 from talktime_server.decision.calls import Answer
 from talktime_server.decision.rating import Rate
-from talktime_server.ledger.profiles import Payer, Tenant
+from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.records import Call, Ending, Grant, Money
+from talktime_server.rpc.account_messages import payer_message as payer_message
+from talktime_server.rpc.account_messages import tenant_message as tenant_message
 from talktime_server.words import CallState, CallType, NumberClass, Reason, SourceKind
 
 
@@ -205,48 +206,4 @@ def _asked(call: Call, tenant_id: str, call_id: str) -> pb.AuthorizeRequest:
         conference_id=facts.conference_id,
         requested_seconds=int(facts.requested_seconds),
         routing_number=facts.routing_number,
-    )
-
-
-def tenant_message(tenant: Tenant) -> accounts_pb.Tenant:
-    """A tenant as stored, defaults filled in."""
-    return accounts_pb.Tenant(
-        tenant_id=tenant.tenant_id,
-        display_name=tenant.display_name,
-        currency_code=tenant.currency,
-        country=tenant.country,
-        default_grant_seconds=tenant.default_grant_seconds,
-        min_grant_seconds=tenant.min_grant_seconds,
-        lease_grace_seconds=tenant.lease_grace_seconds,
-        floor_micros=tenant.floor_micros,
-        inbound_grace_micros=tenant.inbound_grace_micros,
-        max_rate_per_minute_micros=tenant.max_rate_per_minute_micros,
-        default_rate_per_minute_micros=tenant.default_rate_per_minute_micros,
-        max_open_calls=tenant.max_open_calls,
-        max_open_calls_per_payer=tenant.max_open_calls_per_payer,
-        max_payer_hold_percent=tenant.max_payer_hold_percent,
-        orphan_charge=accounts_pb.ORPHAN_CHARGE_PROVEN
-        if tenant.charge_orphans
-        else accounts_pb.ORPHAN_CHARGE_NONE,
-        status=accounts_pb.TENANT_STATUS_SUSPENDED
-        if tenant.suspended
-        else accounts_pb.TENANT_STATUS_ACTIVE,
-        running_calls=accounts_pb.RUNNING_CALLS_CUT
-        if tenant.cut_running_calls
-        else accounts_pb.RUNNING_CALLS_DRAIN,
-        profile_version=tenant.version,
-    )
-
-
-def payer_message(payer: Payer) -> accounts_pb.Payer:
-    """A payer as stored."""
-    return accounts_pb.Payer(
-        payer_id=payer.payer_id,
-        display_name=payer.display_name,
-        country=payer.country,
-        licenses=payer.licenses,
-        blocked=payer.blocked,
-        block_reason=payer.block_reason,
-        max_rate_per_minute_micros=payer.max_rate_per_minute_micros,
-        profile_version=payer.version,
     )
