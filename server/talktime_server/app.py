@@ -3,7 +3,7 @@ reverse.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,11 +24,13 @@ from talktime_server.ledger.store import Store
 from talktime_server.ledger.sweeper import Sweeper
 from talktime_server.rpc.accounts import Accounts
 from talktime_server.rpc.authorization import Authorization
+from talktime_server.rpc.decks import RateDecks
 from talktime_server.rpc.edge import Edge
 from talktime_server.rpc.exchange import Exchange
 from talktime_server.rpc.health import SERVICES, Health
 from talktime_server.rpc.limiter import Limits
 from talktime_server.rpc.reflection import Reflection
+from talktime_server.rpc.shapes import Method
 from talktime_server.rpc.tokens import Tokens
 
 PROBE_PERIOD_S = 0.5
@@ -84,18 +86,21 @@ async def open_app(settings: Settings) -> App:
         directory=directory,
         ledger=ledger,
         journal=Journal(store, ledger),
-        decks=decks,
-        prices=prices,
     )
+    rate_decks = RateDecks(decks, prices)
     health = Health()
-    edge = _edge(settings, authorization, accounts, health)
+    account_methods = [*accounts.methods(), *rate_decks.methods()]
+    edge = _edge(settings, authorization, account_methods, health)
     sweeper = Sweeper(store, ledger, directory)
     tasks = _beside(partial(_probe, store, health), prices.run, emergencies.run, sweeper.run)
     return App(edge, health, store, emergencies, tasks)
 
 
 def _edge(
-    settings: Settings, authorization: Authorization, accounts: Accounts, health: Health
+    settings: Settings,
+    authorization: Authorization,
+    account_methods: Sequence[Method],
+    health: Health,
 ) -> Edge:
     limits = Limits(
         in_flight=settings.in_flight,
@@ -109,7 +114,7 @@ def _edge(
     if settings.reflection:
         streams += Reflection(SERVICES).streams()
     return Edge(
-        [*authorization.methods(), *accounts.methods(), health.method()],
+        [*authorization.methods(), *account_methods, health.method()],
         streams,
         tokens=Tokens(settings.tokens_path),
         limits=limits,

@@ -1,42 +1,25 @@
 """AccountService: one handler per RPC, from a checked message to an answer."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.protobuf.message import Message
 
 from talktime.v1 import account_service_pb2 as pb
-from talktime_server.decision.price_list import PriceList
-from talktime_server.decision.rating import RateRow, check_row
 from talktime_server.failure import NotServed
-from talktime_server.ledger.decks import Decks, StoredDeck
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal
 from talktime_server.ledger.ledger import Ledger
 from talktime_server.rpc import messages, pages
 from talktime_server.rpc.account_checks import checked_payer, checked_skus, checked_tenant
+from talktime_server.rpc.account_methods import OPERATORS, READERS, WRITERS, account_method
 from talktime_server.rpc.decoding import Checks
 from talktime_server.rpc.messages import instant, payer_message, tenant_message
-from talktime_server.rpc.shapes import (
-    ADMIN_BODY_BYTES,
-    ADMIN_TIMEOUT_S,
-    Identity,
-    Lane,
-    Method,
-    Role,
-)
+from talktime_server.rpc.shapes import Identity, Method
 from talktime_server.words import EntryKind
 
-SERVICE = "/talktime.v1.AccountService/"
-OPERATORS = frozenset({Role.OPERATOR})
-WRITERS = frozenset({Role.OPERATOR, Role.ADMIN})
-READERS = frozenset({Role.OPERATOR, Role.ADMIN, Role.AUDITOR})
 MAX_AMOUNT = 10**12
 MAX_EXPIRE_DAYS = 3650
 DEFAULT_EXPIRE_DAYS = 365
-MAX_ROWS = 2000
-MAX_PARTS = 10_000
-DEFAULT_STEP_SECONDS = 60
 _RUNNING = frozenset({pb.RUNNING_CALLS_DRAIN, pb.RUNNING_CALLS_CUT})
 _KINDS = {kind: pb.EntryKind.Value(f"ENTRY_KIND_{kind.value}") for kind in EntryKind}
 
@@ -50,38 +33,35 @@ class Accounts:
         directory: Directory,
         ledger: Ledger,
         journal: Journal,
-        decks: Decks,
-        prices: PriceList,
     ) -> None:
         self._directory = directory
         self._ledger = ledger
         self._journal = journal
-        self._decks = decks
-        self._prices = prices
 
     def methods(self) -> list[Method]:
         """The rows for the edge's table."""
         return [
-            _row("PutTenant", pb.PutTenantRequest, OPERATORS, self._put_tenant),
-            _row("GetTenant", pb.GetTenantRequest, READERS, self._get_tenant),
-            _row("ListTenants", pb.ListTenantsRequest, READERS, self._list_tenants),
-            _row("SuspendTenant", pb.SuspendTenantRequest, OPERATORS, self._suspend),
-            _row("ResumeTenant", pb.ResumeTenantRequest, OPERATORS, self._resume),
-            _row("PutPayer", pb.PutPayerRequest, WRITERS, self._put_payer),
-            _row("GetPayer", pb.GetPayerRequest, READERS, self._get_payer),
-            _row("ListPayers", pb.ListPayersRequest, READERS, self._list_payers),
-            _row("AssignLicenses", pb.AssignLicensesRequest, WRITERS, self._assign_licenses),
-            _row("AddFunds", pb.AddFundsRequest, OPERATORS, self._add_funds),
-            _row("GetBalance", pb.GetBalanceRequest, READERS, self._get_balance),
-            _row("ListEntries", pb.ListEntriesRequest, READERS, self._list_entries),
-            _row("PutRateDeck", pb.PutRateDeckRequest, OPERATORS, self._put_rate_deck),
-            _row("ActivateRateDeck", pb.ActivateRateDeckRequest, OPERATORS, self._activate),
-            _row("GetRateDecks", pb.GetRateDecksRequest, READERS, self._get_rate_decks),
-            _row("CheckConservation", pb.CheckConservationRequest, READERS, self._conservation),
-            _row("SetRechargeRule", pb.SetRechargeRuleRequest, WRITERS, _not_served),
-            _row("ListCalls", pb.ListCallsRequest, READERS, _not_served),
-            _row("GetUsageReport", pb.GetUsageReportRequest, READERS, _not_served),
-            _row("ExportCalls", pb.ExportCallsRequest, READERS, _not_served),
+            account_method("PutTenant", pb.PutTenantRequest, OPERATORS, self._put_tenant),
+            account_method("GetTenant", pb.GetTenantRequest, READERS, self._get_tenant),
+            account_method("ListTenants", pb.ListTenantsRequest, READERS, self._list_tenants),
+            account_method("SuspendTenant", pb.SuspendTenantRequest, OPERATORS, self._suspend),
+            account_method("ResumeTenant", pb.ResumeTenantRequest, OPERATORS, self._resume),
+            account_method("PutPayer", pb.PutPayerRequest, WRITERS, self._put_payer),
+            account_method("GetPayer", pb.GetPayerRequest, READERS, self._get_payer),
+            account_method("ListPayers", pb.ListPayersRequest, READERS, self._list_payers),
+            account_method(
+                "AssignLicenses", pb.AssignLicensesRequest, WRITERS, self._assign_licenses
+            ),
+            account_method("AddFunds", pb.AddFundsRequest, OPERATORS, self._add_funds),
+            account_method("GetBalance", pb.GetBalanceRequest, READERS, self._get_balance),
+            account_method("ListEntries", pb.ListEntriesRequest, READERS, self._list_entries),
+            account_method(
+                "CheckConservation", pb.CheckConservationRequest, READERS, self._conservation
+            ),
+            account_method("SetRechargeRule", pb.SetRechargeRuleRequest, WRITERS, _not_served),
+            account_method("ListCalls", pb.ListCallsRequest, READERS, _not_served),
+            account_method("GetUsageReport", pb.GetUsageReportRequest, READERS, _not_served),
+            account_method("ExportCalls", pb.ExportCallsRequest, READERS, _not_served),
         ]
 
     async def _put_tenant(self, request: pb.PutTenantRequest, identity: Identity) -> Message:
@@ -221,42 +201,6 @@ class Accounts:
         token = _page(key, tenant_id, "ListEntries", position)
         return pb.ListEntriesResponse(entries=entries, next_page_token=token)
 
-    async def _put_rate_deck(self, request: pb.PutRateDeckRequest, _: Identity) -> Message:
-        checks = Checks()
-        checks.id("deck_version", request.deck_version)
-        checks.currency("currency_code", request.currency_code)
-        checks.count("part", request.part, 0, MAX_PARTS - 1)
-        checks.items("rows", request.rows, MAX_ROWS, least=1)
-        rows = [_rate_row(row) for row in request.rows]
-        for number, row in enumerate(rows[:MAX_ROWS]):
-            for bad in check_row(row):
-                checks.blame(f"rows[{number}].{bad.field}", bad.rule, bad.text)
-        checks.done()
-        packed = [_columns(row) for row in rows]
-        stored = await self._decks.put(
-            request.deck_version, request.currency_code, request.part, packed
-        )
-        return pb.PutRateDeckResponse(stored_rows=stored)
-
-    async def _activate(self, request: pb.ActivateRateDeckRequest, _: Identity) -> Message:
-        checks = Checks()
-        checks.id("deck_version", request.deck_version)
-        checks.count("row_count", request.row_count, 1, MAX_ROWS * MAX_PARTS)
-        checks.done()
-        deck = await self._decks.activate(request.deck_version, request.row_count)
-        await self._prices.adopt()
-        return pb.ActivateRateDeckResponse(deck=_deck_message(deck))
-
-    async def _get_rate_decks(self, request: pb.GetRateDecksRequest, _: Identity) -> Message:
-        checks = Checks()
-        checks.number("number", request.number, required=False)
-        checks.done()
-        rates = self._prices.rates_for(request.number) if request.number else []
-        return pb.GetRateDecksResponse(
-            decks=[_deck_message(deck) for deck in await self._decks.stored()],
-            rates=[messages.deck_rate(rate) for rate in rates],
-        )
-
     async def _conservation(
         self, request: pb.CheckConservationRequest, identity: Identity
     ) -> Message:
@@ -278,28 +222,6 @@ class Accounts:
             entries=proof.entries,
             version_gaps=proof.version_gaps,
         )
-
-
-def _row(
-    name: str,
-    request: type[Message],
-    roles: frozenset[Role],
-    answer: Callable[[Any, Identity], Awaitable[Message]],
-) -> Method:
-    def timed(request: Any, identity: Identity, _: float) -> Awaitable[Message]:
-        return answer(request, identity)
-
-    writes = not name.startswith(("Get", "List", "Check"))
-    return Method(
-        SERVICE + name,
-        request,
-        roles,
-        timed,
-        ADMIN_BODY_BYTES,
-        Lane.ORDINARY,
-        writes=writes,
-        timeout_s=ADMIN_TIMEOUT_S,
-    )
 
 
 async def _not_served(request: Message, identity: Identity) -> Message:
@@ -328,35 +250,3 @@ def _position(key: bytes, whose: str, method: str, token: str) -> str:
 
 def _page(key: bytes, whose: str, method: str, position: str) -> str:
     return pages.make(key, whose, method, position) if position else ""
-
-
-def _rate_row(row: pb.RateRow) -> RateRow:
-    return RateRow(
-        row.prefix,
-        row.destination,
-        row.rate_per_minute_micros,
-        row.connection_fee_micros,
-        row.initial_seconds or DEFAULT_STEP_SECONDS,
-        row.increment_seconds or DEFAULT_STEP_SECONDS,
-    )
-
-
-def _columns(row: RateRow) -> tuple[str, str, int, int, int, int]:
-    return (
-        row.prefix,
-        row.destination,
-        row.rate_per_minute_micros,
-        row.connection_fee_micros,
-        row.initial_seconds,
-        row.increment_seconds,
-    )
-
-
-def _deck_message(deck: StoredDeck) -> pb.RateDeck:
-    return pb.RateDeck(
-        deck_version=deck.deck_version,
-        currency_code=deck.currency,
-        row_count=deck.row_count,
-        active=deck.active,
-        active_time=instant(deck.active_ms) if deck.active_ms else None,
-    )
