@@ -1,38 +1,22 @@
-"""What can be asked of AccountService: each function builds one request, or the requests of one list or deck."""
+"""What can be asked of AccountService about tenants, payers and money: each function builds one request, or the
+requests of one list."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from talktime import conversion
-from talktime.answers import (
+from talktime.accounts import (
+    Block,
     Conservation,
     Entry,
     Funding,
     Payer,
-    RateDeck,
-    RateDecks,
-    RateRow,
+    PayerChanges,
     Tenant,
     TenantBalance,
 )
 from talktime.ask import Ask, Defaults, Page, Pages, ask, reading, reading_page
 from talktime.v1 import account_service_pb2 as pb
 from talktime.words import RunningCalls
-
-# A part of a deck: the contract's most rows, and room for the message's own fields below the service's 256 KiB.
-MAX_PART_ROWS = 2000
-MAX_PART_BYTES = 250_000
-MAX_PARTS = 10_000
-# Tag and length in front of a row: rows are shorter than 16,384 bytes.
-_ROW_FRAME_BYTES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A deck in parts, each with its number of rows; each part answers how many rows are stored so far."""
-
-    parts: list[tuple[Ask[int], int]]
-    row_count: int
 
 
 def put_tenant(defaults: Defaults, tenant: Tenant) -> Ask[Tenant]:
@@ -104,6 +88,51 @@ def list_payers(
     return page
 
 
+def put_payers(
+    defaults: Defaults, payers: Iterable[Payer], *, tenant_id: str | None = None
+) -> Ask[PayerChanges]:
+    """Makes or replaces up to 1,000 payers in one request, of at most 1 MiB. All are written or, when one breaks
+    a rule, none: InvalidRequest names each bad one by its place, as "payers[17].country"."""
+    request = pb.PutPayersRequest(tenant_id=defaults.tenant(tenant_id))
+    for payer in payers:
+        conversion.write(payer, request.payers.add())
+    return ask(request, reading(PayerChanges))
+
+
+def block_payer(
+    defaults: Defaults, payer_id: str, reason: str, *, tenant_id: str | None = None
+) -> Ask[Payer]:
+    """Refuses a payer's calls from now on, but emergency calls; the reason goes into the record of blocks."""
+    request = pb.BlockPayerRequest(
+        tenant_id=defaults.tenant(tenant_id), payer_id=payer_id, reason=reason
+    )
+    return ask(request, reading(Payer, "payer"))
+
+
+def unblock_payer(
+    defaults: Defaults, payer_id: str, reason: str = "", *, tenant_id: str | None = None
+) -> Ask[Payer]:
+    """Lets a blocked payer call again."""
+    request = pb.UnblockPayerRequest(
+        tenant_id=defaults.tenant(tenant_id), payer_id=payer_id, reason=reason
+    )
+    return ask(request, reading(Payer, "payer"))
+
+
+def list_blocks(
+    defaults: Defaults, *, page_size: int = 0, tenant_id: str | None = None
+) -> Pages[Block]:
+    """Lists who was blocked and unblocked, newest first."""
+
+    def page(token: str) -> Ask[Page[Block]]:
+        request = pb.ListBlocksRequest(
+            tenant_id=defaults.tenant(tenant_id), page_size=page_size, page_token=token
+        )
+        return ask(request, reading_page(Block, "blocks"))
+
+    return page
+
+
 def assign_licenses(
     defaults: Defaults,
     payer_id: str,
@@ -141,7 +170,7 @@ def add_funds(
 
 
 def get_balance(defaults: Defaults, tenant_id: str | None = None) -> Ask[TenantBalance]:
-    """Shows a tenant's money; money of expired holds counts as free."""
+    """Shows a tenant's money and the pools of this month; what expired holds set aside counts as free."""
     request = pb.GetBalanceRequest(tenant_id=defaults.tenant(tenant_id))
     return ask(request, reading(TenantBalance))
 
@@ -167,65 +196,7 @@ def list_entries(
     return page
 
 
-def put_rate_deck(
-    defaults: Defaults, deck_version: str, currency_code: str, rows: Iterable[RateRow]
-) -> Upload:
-    """Stores a deck in as many parts as it takes."""
-    parts = list(_parts(rows))
-    if not parts:
-        raise ValueError("rows: a deck has at least one")
-    if len(parts) > MAX_PARTS:
-        raise ValueError(f"rows: a deck has at most {MAX_PARTS} parts of {MAX_PART_ROWS} rows")
-    asks = [
-        (_deck_part(deck_version, currency_code, number, part), len(part))
-        for number, part in enumerate(parts)
-    ]
-    return Upload(asks, sum(map(len, parts)))
-
-
-def activate_rate_deck(defaults: Defaults, deck_version: str, row_count: int) -> Ask[RateDeck]:
-    """Makes a complete deck the one that prices new calls in its currency; `row_count` proves it complete."""
-    request = pb.ActivateRateDeckRequest(deck_version=deck_version, row_count=row_count)
-    return ask(request, reading(RateDeck, "deck"))
-
-
-def get_rate_decks(defaults: Defaults, number: str = "") -> Ask[RateDecks]:
-    """Lists stored decks and, for a number, the rows that price it."""
-    request = pb.GetRateDecksRequest(number=defaults.number(number))
-    return ask(request, reading(RateDecks))
-
-
 def check_conservation(defaults: Defaults, tenant_id: str | None = None) -> Ask[Conservation]:
-    """Proves that a tenant's money is conserved."""
+    """Proves that a tenant's money and minutes are conserved."""
     request = pb.CheckConservationRequest(tenant_id=defaults.tenant(tenant_id))
     return ask(request, reading(Conservation))
-
-
-def _deck_part(
-    deck_version: str, currency_code: str, number: int, rows: list[pb.RateRow]
-) -> Ask[int]:
-    request = pb.PutRateDeckRequest(
-        deck_version=deck_version, currency_code=currency_code, part=number, rows=rows
-    )
-    return ask(request, lambda answer: int(answer.stored_rows))
-
-
-def _parts(rows: Iterable[RateRow]) -> Iterator[list[pb.RateRow]]:
-    """The rows in their order, in parts that the service takes."""
-    part: list[pb.RateRow] = []
-    size = 0
-    for row in map(_deck_row, rows):
-        row_size = row.ByteSize() + _ROW_FRAME_BYTES
-        if part and (len(part) == MAX_PART_ROWS or size + row_size > MAX_PART_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += row_size
-    if part:
-        yield part
-
-
-def _deck_row(row: RateRow) -> pb.RateRow:
-    message = pb.RateRow()
-    conversion.write(row, message)
-    return message

@@ -1,24 +1,19 @@
-"""What the service answers, and the records it keeps, as plain Python values.
+"""What is asked and answered about calls, as plain Python values; accounts.py and decks.py have the rest.
 
 Field names are the contract's; units are in the names: micros are millionths of the tenant's currency, instants
 are UTC.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import uuid4
 
-from talktime.words import (
-    CallState,
-    CallType,
-    EntryKind,
-    NumberClass,
-    OrphanCharge,
-    Outcome,
-    Reason,
-    RunningCalls,
-    SourceKind,
-    TenantStatus,
-)
+from talktime.words import CallState, CallType, NumberClass, Outcome, Reason, SourceKind
+
+
+def new_call_id() -> str:
+    """An id that no other call has."""
+    return uuid4().hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +27,7 @@ class Rate:
     initial_seconds: int
     increment_seconds: int
     deck_version: str
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +63,24 @@ class CallFields:
     routing_number: str = ""
     tenant_id: str = ""
     call_id: str = ""
+    conference_budget_micros: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One call of a batch, as in `authorize`. Its `call_id` is made here unless given, so that it is known before
+    anything is sent.
+    """
+
+    payer_id: str
+    call_type: CallType | str
+    to_number: str
+    from_number: str = ""
+    conference_id: str = ""
+    requested_seconds: int = 0
+    routing_number: str = ""
+    conference_budget_micros: int = 0
+    call_id: str = field(default_factory=new_call_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,14 @@ class Authorization:
     def authorized(self) -> bool:
         """Whether the call may start; only the very word AUTHORIZED counts."""
         return self.outcome is Outcome.AUTHORIZED
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A verdict for each leg, in the order asked."""
+
+    verdicts: tuple[Authorization, ...]
+    authorized_legs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +158,7 @@ class Settlement:
     billed_seconds: int
     rate: Rate | None
     settled_time: datetime | None
+    uncovered_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +180,7 @@ class Check:
     name: str
     passed: bool
     explanation: str
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,128 +218,3 @@ class Call:
     held_micros: int
     lease_expire_time: datetime | None
     extend_sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A customer organisation and its settings; 0 and None ask for the service's defaults."""
-
-    tenant_id: str
-    currency_code: str
-    country: str
-    display_name: str = ""
-    default_grant_seconds: int = 0
-    min_grant_seconds: int = 0
-    lease_grace_seconds: int = 0
-    floor_micros: int = 0
-    inbound_grace_micros: int = 0
-    max_rate_per_minute_micros: int = 0
-    default_rate_per_minute_micros: int = 0
-    max_open_calls: int = 0
-    max_open_calls_per_payer: int = 0
-    max_payer_hold_percent: int = 0
-    orphan_charge: OrphanCharge | None = None
-    status: TenantStatus | None = None
-    running_calls: RunningCalls | None = None
-    profile_version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Payer:
-    """Who calls are charged for: a user, an organizer, or a resource account."""
-
-    payer_id: str
-    country: str
-    licenses: tuple[str, ...] = ()
-    display_name: str = ""
-    blocked: bool = False
-    block_reason: str = ""
-    max_rate_per_minute_micros: int = 0
-    profile_version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Funding:
-    """The receipt of added funds."""
-
-    balance: Balance | None
-    expire_time: datetime | None
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TenantBalance:
-    """A tenant's money now, and what became of all that was ever loaded."""
-
-    balance: Balance | None
-    loaded_micros: int
-    spent_micros: int
-    expired_micros: int
-    refunded_micros: int
-    uncollected_micros: int
-    open_calls: int
-    abandoned_calls: int
-    expire_time: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the journal."""
-
-    version: int
-    kind: EntryKind
-    reference_id: str
-    settled_delta_micros: int
-    held_delta_micros: int
-    seconds: int
-    entry_time: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class RateRow:
-    """One line of a deck."""
-
-    prefix: str
-    destination: str
-    rate_per_minute_micros: int
-    connection_fee_micros: int = 0
-    initial_seconds: int = 60
-    increment_seconds: int = 60
-
-
-@dataclass(frozen=True, slots=True)
-class RateDeck:
-    """A stored deck."""
-
-    deck_version: str
-    currency_code: str
-    row_count: int
-    active: bool
-    active_time: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class RateDecks:
-    """Every stored deck and, when a number was asked about, the rows that price it."""
-
-    decks: tuple[RateDeck, ...]
-    rates: tuple[Rate, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Conservation:
-    """The proof that a tenant's money is conserved: every difference is zero."""
-
-    conserved: bool
-    loaded_micros: int
-    spent_micros: int
-    held_micros: int
-    available_micros: int
-    expired_micros: int
-    refunded_micros: int
-    difference_micros: int
-    held_difference_micros: int
-    journal_difference_micros: int
-    open_calls: int
-    entries: int
-    version_gaps: int

@@ -1,20 +1,24 @@
 """What can be asked of AuthorizationService: each function builds one request."""
 
-from uuid import uuid4
+from collections.abc import Iterable
 
 from google.protobuf.message import Message
 
 from talktime import conversion
 from talktime.answers import (
     Authorization,
+    Batch,
     Call,
     CallFields,
     Extension,
+    Leg,
     Quote,
     Release,
     Settlement,
+    new_call_id,
 )
 from talktime.ask import Ask, Defaults, T, ask, reading
+from talktime.errors import malformed_answer
 from talktime.v1 import authorization_service_pb2 as pb
 from talktime.words import CallType
 
@@ -30,12 +34,15 @@ def authorize(
     conference_id: str = "",
     requested_seconds: int = 0,
     routing_number: str = "",
+    conference_budget_micros: int = 0,
     tenant_id: str | None = None,
     timeout_s: float | None = None,
 ) -> Ask[Authorization]:
     """Decides whether a call may start and holds what pays for it; without `call_id` one is made, and told in
-    the answer. `requested_seconds` is at most 86,400; 0 asks for the tenant's default."""
-    call_id = uuid4().hex if call_id is None else call_id
+    the answer. `requested_seconds` is at most 86,400; 0 asks for the tenant's default. `payer_id` is empty for
+    UNASSIGNED_IN, which the tenant itself pays; `conference_budget_micros` is the most that the legs of its
+    conference may hold and spend together, 0 for no budget."""
+    call_id = new_call_id() if call_id is None else call_id
     fields = CallFields(
         tenant_id=defaults.tenant(tenant_id),
         call_id=call_id,
@@ -46,9 +53,37 @@ def authorize(
         conference_id=conference_id,
         requested_seconds=requested_seconds,
         routing_number=routing_number,
+        conference_budget_micros=conference_budget_micros,
     )
     request = _call(defaults, fields)
     return _about_call(defaults, request, Authorization, call_id, timeout_s)
+
+
+def authorize_batch(
+    defaults: Defaults,
+    legs: Iterable[Leg],
+    *,
+    all_or_none: bool = False,
+    tenant_id: str | None = None,
+    timeout_s: float | None = None,
+) -> Ask[Batch]:
+    """Decides up to 100 legs in one atomic step, in their order: with `all_or_none` every leg is granted or none,
+    otherwise each gets its own verdict. An emergency number is asked about with `authorize` alone."""
+    legs = list(legs)
+    request = pb.AuthorizeBatchRequest(
+        tenant_id=defaults.tenant(tenant_id),
+        legs=[pb.AuthorizeBatchLeg(call=_call(defaults, leg)) for leg in legs],
+        all_or_none=all_or_none,
+    )
+
+    def read(answer: pb.AuthorizeBatchResponse) -> Batch:
+        if len(answer.verdicts) != len(legs):
+            raise malformed_answer("it has not one verdict per leg")
+        pairs = zip(legs, answer.verdicts, strict=True)
+        verdicts = [conversion.read(Authorization, v, call_id=leg.call_id) for leg, v in pairs]
+        return Batch(tuple(verdicts), answer.authorized_legs)
+
+    return ask(request, read, defaults.limit_s(timeout_s))
 
 
 def extend(
@@ -109,8 +144,10 @@ def quote(
     to_number: str,
     *,
     from_number: str = "",
+    conference_id: str = "",
     requested_seconds: int = 0,
     routing_number: str = "",
+    conference_budget_micros: int = 0,
     tenant_id: str | None = None,
     timeout_s: float | None = None,
 ) -> Ask[Quote]:
@@ -123,6 +160,8 @@ def quote(
         to_number=defaults.number(to_number),
         requested_seconds=requested_seconds,
         routing_number=defaults.number(routing_number),
+        conference_id=conference_id,
+        conference_budget_micros=conference_budget_micros,
     )
     return ask(request, reading(Quote), defaults.limit_s(timeout_s))
 
@@ -150,10 +189,10 @@ def _call_type(word: str) -> pb.CallType.ValueType:
     return pb.CallType.ValueType(conversion.number_of(word, pb.CallType.DESCRIPTOR))
 
 
-def _call(defaults: Defaults, call: CallFields) -> pb.AuthorizeRequest:
+def _call(defaults: Defaults, call: CallFields | Leg) -> pb.AuthorizeRequest:
     """A call's fields as `authorize` would have sent them; its ids may be left to the request around it."""
     return pb.AuthorizeRequest(
-        tenant_id=call.tenant_id,
+        tenant_id=call.tenant_id if isinstance(call, CallFields) else "",
         call_id=call.call_id,
         payer_id=call.payer_id,
         call_type=_call_type(call.call_type),
@@ -162,4 +201,5 @@ def _call(defaults: Defaults, call: CallFields) -> pb.AuthorizeRequest:
         conference_id=call.conference_id,
         requested_seconds=call.requested_seconds,
         routing_number=defaults.number(call.routing_number),
+        conference_budget_micros=call.conference_budget_micros,
     )

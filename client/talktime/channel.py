@@ -13,7 +13,8 @@ from talktime.retry import Attempts, RetryBudget, RetrySettings
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
-MAX_SENT_BYTES = 256 * 1024
+# The largest request there is: many payers at once.
+MAX_SENT_BYTES = 1024 * 1024
 MAX_RECEIVED_BYTES = 4 * 1024 * 1024
 
 OPTIONS: tuple[tuple[str, Any], ...] = (

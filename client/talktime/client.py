@@ -44,8 +44,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 
-from talktime import account_requests, call_requests
-from talktime.answers import RateRow
+from talktime import account_requests, call_requests, deck_requests
 from talktime.ask import Ask, Defaults, Page, Pages, method_of, timeout_of
 from talktime.channel import (
     Terms,
@@ -55,6 +54,7 @@ from talktime.channel import (
     open_blocking,
     transport,
 )
+from talktime.decks import RateRow
 from talktime.errors import closed, error_of_call, malformed_answer
 from talktime.numbers import check_region
 from talktime.pipeline import MAX_IN_FLIGHT, Exchange
@@ -116,6 +116,7 @@ class Client:
         self._closed = False
 
     authorize = _answering(call_requests.authorize)
+    authorize_batch = _answering(call_requests.authorize_batch)
     extend = _answering(call_requests.extend)
     settle = _answering(call_requests.settle)
     release = _answering(call_requests.release)
@@ -130,13 +131,19 @@ class Client:
     put_payer = _answering(account_requests.put_payer)
     get_payer = _answering(account_requests.get_payer)
     list_payers = _listing(account_requests.list_payers)
+    put_payers = _answering(account_requests.put_payers)
+    block_payer = _answering(account_requests.block_payer)
+    unblock_payer = _answering(account_requests.unblock_payer)
+    list_blocks = _listing(account_requests.list_blocks)
     assign_licenses = _answering(account_requests.assign_licenses)
     add_funds = _answering(account_requests.add_funds)
     get_balance = _answering(account_requests.get_balance)
     list_entries = _listing(account_requests.list_entries)
-    activate_rate_deck = _answering(account_requests.activate_rate_deck)
-    get_rate_decks = _answering(account_requests.get_rate_decks)
     check_conservation = _answering(account_requests.check_conservation)
+    activate_rate_deck = _answering(deck_requests.activate_rate_deck)
+    deactivate_rate_deck = _answering(deck_requests.deactivate_rate_deck)
+    get_rate_decks = _answering(deck_requests.get_rate_decks)
+    get_shadow_report = _answering(deck_requests.get_shadow_report)
 
     def put_rate_deck(
         self,
@@ -148,7 +155,7 @@ class Client:
     ) -> int:
         """Stores a deck in parts, and returns how many rows are stored; `on_progress` hears (rows sent, rows in
         all)."""
-        upload = account_requests.put_rate_deck(
+        upload = deck_requests.put_rate_deck(
             self._terms.defaults, deck_version, currency_code, rows
         )
         stored = sent = 0
@@ -243,6 +250,7 @@ class AsyncClient:
         self._closed = False
 
     authorize = _awaiting(call_requests.authorize)
+    authorize_batch = _awaiting(call_requests.authorize_batch)
     extend = _awaiting(call_requests.extend)
     settle = _awaiting(call_requests.settle)
     release = _awaiting(call_requests.release)
@@ -257,13 +265,19 @@ class AsyncClient:
     put_payer = _awaiting(account_requests.put_payer)
     get_payer = _awaiting(account_requests.get_payer)
     list_payers = _listing_async(account_requests.list_payers)
+    put_payers = _awaiting(account_requests.put_payers)
+    block_payer = _awaiting(account_requests.block_payer)
+    unblock_payer = _awaiting(account_requests.unblock_payer)
+    list_blocks = _listing_async(account_requests.list_blocks)
     assign_licenses = _awaiting(account_requests.assign_licenses)
     add_funds = _awaiting(account_requests.add_funds)
     get_balance = _awaiting(account_requests.get_balance)
     list_entries = _listing_async(account_requests.list_entries)
-    activate_rate_deck = _awaiting(account_requests.activate_rate_deck)
-    get_rate_decks = _awaiting(account_requests.get_rate_decks)
     check_conservation = _awaiting(account_requests.check_conservation)
+    activate_rate_deck = _awaiting(deck_requests.activate_rate_deck)
+    deactivate_rate_deck = _awaiting(deck_requests.deactivate_rate_deck)
+    get_rate_decks = _awaiting(deck_requests.get_rate_decks)
+    get_shadow_report = _awaiting(deck_requests.get_shadow_report)
 
     async def put_rate_deck(
         self,
@@ -275,7 +289,7 @@ class AsyncClient:
     ) -> int:
         """Stores a deck in parts, and returns how many rows are stored; `on_progress` hears (rows sent, rows in
         all)."""
-        upload = account_requests.put_rate_deck(
+        upload = deck_requests.put_rate_deck(
             self._terms.defaults, deck_version, currency_code, rows
         )
         stored = sent = 0

@@ -31,13 +31,19 @@ def write(value: Any, message: Message) -> None:
     """Sets the message's fields from a value's; None leaves a field unset."""
     for field in fields(value):
         content = getattr(value, field.name)
-        if isinstance(content, StrEnum):
-            descriptor = message.DESCRIPTOR.fields_by_name[field.name]
-            setattr(message, field.name, number_of(content, descriptor.enum_type))
-        elif isinstance(content, tuple):
-            getattr(message, field.name).extend(content)
+        if isinstance(content, tuple):
+            _write_items(content, getattr(message, field.name))
         elif content is not None:
-            setattr(message, field.name, content)
+            enum = _enum_of(message.DESCRIPTOR, field.name) if isinstance(content, str) else None
+            setattr(message, field.name, number_of(content, enum) if enum else content)
+
+
+def _write_items(items: tuple[Any, ...], repeated: Any) -> None:
+    for item in items:
+        if is_dataclass(item):
+            write(item, repeated.add())
+        else:
+            repeated.append(item)
 
 
 def number_of(word: str, descriptor: Any) -> int:
@@ -46,6 +52,12 @@ def number_of(word: str, descriptor: Any) -> int:
     if found is None or found.number == 0:
         raise ValueError(f"{word!r} is not a {descriptor.name}")
     return int(found.number)
+
+
+@cache
+def _enum_of(message: Any, name: str) -> Any:
+    """The enum of a field; None where it is text. Remembered, because a deck asks for every row."""
+    return message.fields_by_name[name].enum_type
 
 
 def _prefix(descriptor: Any) -> str:

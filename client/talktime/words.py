@@ -49,6 +49,7 @@ class Reason(StrEnum):
     POOL_EXHAUSTED = "POOL_EXHAUSTED"
     INSUFFICIENT_CREDITS = "INSUFFICIENT_CREDITS"
     ALREADY_SETTLED = "ALREADY_SETTLED"
+    BATCH_REFUSED = "BATCH_REFUSED"
     UNRECOGNIZED = UNRECOGNIZED
 
 
@@ -109,6 +110,14 @@ class OrphanCharge(StrEnum):
     UNRECOGNIZED = UNRECOGNIZED
 
 
+class BillingMode(StrEnum):
+    """What pays when credits are used up."""
+
+    PREPAID = "PREPAID"
+    POSTPAID = "POSTPAID"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
 class EntryKind(StrEnum):
     """What a line of the journal moved."""
 
@@ -120,4 +129,13 @@ class EntryKind(StrEnum):
     LAPSE = "LAPSE"
     RECORD = "RECORD"
     UNMATCHED = "UNMATCHED"
+    LIMIT = "LIMIT"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class Direction(StrEnum):
+    """Which way the calls go that a line of a deck prices."""
+
+    OUT = "OUT"
+    IN = "IN"
     UNRECOGNIZED = UNRECOGNIZED

@@ -162,3 +162,8 @@ def failing(
     """A unary failure with the service's details."""
     status = status_of(code, reason, *more, domain=domain, **metadata)
     return Fails(code, "a sentence", status.SerializeToString())
+
+
+def sent(server: LyingServer, kind: type[Any], index: int = -1) -> Any:
+    """A request as it reached the server."""
+    return kind.FromString(server.seen[index].body)

@@ -9,7 +9,8 @@ import pytest
 from google.protobuf.message import Message
 
 import talktime
-from talktime import answers, conversion, words
+from talktime import accounts as records
+from talktime import answers, conversion, decks, words
 from talktime.v1 import account_service_pb2 as accounts
 from talktime.v1 import authorization_service_pb2 as calls
 
@@ -26,15 +27,24 @@ PAIRS: list[tuple[type[Any], type[Message], set[str]]] = [
     (answers.Check, calls.Check, set()),
     (answers.Quote, calls.QuoteResponse, set()),
     (answers.Call, calls.GetCallResponse, {"call_id"}),
-    (answers.Tenant, accounts.Tenant, set()),
-    (answers.Payer, accounts.Payer, set()),
-    (answers.Funding, accounts.AddFundsResponse, set()),
-    (answers.TenantBalance, accounts.GetBalanceResponse, set()),
-    (answers.Entry, accounts.Entry, set()),
-    (answers.RateRow, accounts.RateRow, set()),
-    (answers.RateDeck, accounts.RateDeck, set()),
-    (answers.RateDecks, accounts.GetRateDecksResponse, set()),
-    (answers.Conservation, accounts.CheckConservationResponse, set()),
+    (answers.Batch, calls.AuthorizeBatchResponse, set()),
+    (records.Tenant, accounts.Tenant, set()),
+    (records.BoughtLicense, accounts.BoughtLicense, set()),
+    (records.Payer, accounts.Payer, set()),
+    (records.PayerChanges, accounts.PutPayersResponse, set()),
+    (records.Block, accounts.Block, set()),
+    (records.Pool, accounts.Pool, set()),
+    (records.Funding, accounts.AddFundsResponse, set()),
+    (records.TenantBalance, accounts.GetBalanceResponse, set()),
+    (records.PoolMovement, accounts.PoolMovement, set()),
+    (records.Entry, accounts.Entry, set()),
+    (records.Conservation, accounts.CheckConservationResponse, set()),
+    (decks.RateRow, accounts.RateRow, set()),
+    (decks.DeckScope, accounts.DeckScope, set()),
+    (decks.RateDeck, accounts.RateDeck, set()),
+    (decks.RateDecks, accounts.GetRateDecksResponse, set()),
+    (decks.ShadowLine, accounts.ShadowLine, set()),
+    (decks.ShadowReport, accounts.GetShadowReportResponse, set()),
 ]
 ENUMS: list[tuple[type[StrEnum], Any]] = [
     (words.CallType, calls.CallType),
@@ -46,7 +56,9 @@ ENUMS: list[tuple[type[StrEnum], Any]] = [
     (words.TenantStatus, accounts.TenantStatus),
     (words.RunningCalls, accounts.RunningCalls),
     (words.OrphanCharge, accounts.OrphanCharge),
+    (words.BillingMode, accounts.BillingMode),
     (words.EntryKind, accounts.EntryKind),
+    (words.Direction, accounts.Direction),
 ]
 
 
@@ -62,6 +74,11 @@ def test_the_words_are_the_contracts(word: type[StrEnum], contract: Any) -> None
     zero, *others = contract.keys()
     prefix = zero.removesuffix("UNSPECIFIED")
     assert [w.value for w in word] == [n.removeprefix(prefix) for n in others] + ["UNRECOGNIZED"]
+
+
+def test_a_leg_asks_what_authorize_asks() -> None:
+    leg = {field.name for field in fields(answers.Leg)}
+    assert leg == set(calls.AuthorizeRequest.DESCRIPTOR.fields_by_name) - {"tenant_id"}
 
 
 def test_every_word_is_tried() -> None:
@@ -113,15 +130,29 @@ def test_an_empty_answer_authorizes_nothing() -> None:
 
 
 def test_a_record_survives_the_way_there_and_back() -> None:
-    tenant = answers.Tenant(
-        "t", "USD", "US", floor_micros=-5, orphan_charge=words.OrphanCharge.PROVEN
+    tenant = records.Tenant(
+        "t",
+        "USD",
+        "US",
+        floor_micros=-5,
+        orphan_charge=words.OrphanCharge.PROVEN,
+        billing_mode=words.BillingMode.POSTPAID,
+        bought_licenses=(records.BoughtLicense("MCOMEETADV", 10), records.BoughtLicense("A", 1)),
+        blocked_prefixes=("1900", "4490"),
     )
-    payer = answers.Payer("p", "GB", ("MCOPSTN2", "MCOPSTNC"), blocked=True)
+    payer = records.Payer("p", "GB", ("MCOPSTN2", "MCOPSTNC"), blocked=True)
     stored_tenant, stored_payer = accounts.Tenant(), accounts.Payer()
     conversion.write(tenant, stored_tenant)
     conversion.write(payer, stored_payer)
-    assert conversion.read(answers.Tenant, stored_tenant) == tenant
-    assert conversion.read(answers.Payer, stored_payer) == payer
+    assert conversion.read(records.Tenant, stored_tenant) == tenant
+    assert conversion.read(records.Payer, stored_payer) == payer
+
+
+@pytest.mark.parametrize("direction", ["IN", words.Direction.IN])
+def test_a_word_may_be_given_as_text(direction: str) -> None:
+    row = accounts.RateRow()
+    conversion.write(decks.RateRow("44", "Great Britain", 1, direction=direction), row)
+    assert row.direction == accounts.DIRECTION_IN
 
 
 @pytest.mark.parametrize(

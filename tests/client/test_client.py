@@ -5,34 +5,27 @@ import inspect
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 
 import talktime
-from client.lying_server import GRANTED, Answer, Fails, LyingServer
+from client.lying_server import GRANTED, Answer, Fails, LyingServer, sent
 from talktime import (
     AsyncClient,
     CallFields,
     CallType,
     Client,
     InternalError,
-    Payer,
-    RateRow,
-    Tenant,
+    Leg,
 )
-from talktime.account_requests import MAX_PART_ROWS
 from talktime.v1 import account_service_pb2 as accounts
 from talktime.v1 import authorization_service_pb2 as calls
 
 Code = grpc.StatusCode
 Make = Callable[..., Any]
-
-
-def sent(server: LyingServer, kind: type[Any], index: int = -1) -> Any:
-    """A request as it reached the server."""
-    return kind.FromString(server.seen[index].body)
 
 
 def test_both_clients_offer_the_same_methods() -> None:
@@ -49,7 +42,7 @@ def test_both_clients_offer_the_same_methods() -> None:
 
 
 def test_every_rpc_that_is_served_has_a_method() -> None:
-    later = {"AuthorizeBatch", "SetRechargeRule", "ListCalls", "GetUsageReport", "ExportCalls"}
+    later = {"SetRechargeRule", "ListCalls", "GetUsageReport", "ExportCalls"}
     rpcs = {
         method.name
         for pb in (calls, accounts)
@@ -73,6 +66,7 @@ def test_authorize_sends_what_was_asked_and_reads_what_was_answered(
         conference_id="room",
         requested_seconds=60,
         routing_number="+442079460019",
+        conference_budget_micros=5_000_000,
     )
     assert sent(server, calls.AuthorizeRequest) == calls.AuthorizeRequest(
         tenant_id="acme",
@@ -84,6 +78,7 @@ def test_authorize_sends_what_was_asked_and_reads_what_was_answered(
         conference_id="room",
         requested_seconds=60,
         routing_number="+442079460019",
+        conference_budget_micros=5_000_000,
     )
     assert server.seen[0].metadata["authorization"] == "Bearer secret"
     assert answer.authorized
@@ -141,7 +136,9 @@ def test_the_other_operations_send_what_was_asked(make: Make, server: LyingServe
     face.settle("c-1", 42)
     face.settle("c-1", 42, call, tenant_id="other")
     face.release("c-1")
-    face.quote("alice", "CONF_OUT", "+442079460018", requested_seconds=60)
+    face.quote(
+        "alice", "CONF_OUT", "+442079460018", conference_id="room", conference_budget_micros=7
+    )
     face.get_call("c-1")
     assert server.paths() == ["Extend", "Settle", "Settle", "Release", "Quote", "GetCall"]
     assert sent(server, calls.ExtendRequest, 0) == calls.ExtendRequest(
@@ -152,107 +149,66 @@ def test_the_other_operations_send_what_was_asked(make: Make, server: LyingServe
     assert late.tenant_id == "other"
     assert late.call.to_number == "+442079460018"
     assert late.call.call_type == calls.CALL_TYPE_USER_OUT
-    assert sent(server, calls.QuoteRequest, 4).call_type == calls.CALL_TYPE_CONF_OUT
-
-
-def test_account_methods_send_and_read_records(make: Make, server: LyingServer) -> None:
-    server.script = _echo
-    face = make(tenant_id="acme")
-    tenant = Tenant("acme", "USD", "US", min_grant_seconds=30)
-    payer = Payer("alice", "GB", ("MCOPSTNC",))
-    assert face.put_tenant(tenant) == tenant
-    assert face.put_payer(payer) == payer
-    face.get_tenant()
-    face.suspend_tenant(running_calls="CUT")
-    face.resume_tenant("other")
-    face.get_payer("alice")
-    face.assign_licenses("alice", add=["A"], remove=["B"])
-    face.add_funds("invoice-1", 5_000_000, expire_days=30)
-    face.get_balance()
-    face.activate_rate_deck("d-1", 10)
-    face.get_rate_decks("+442079460018")
-    face.check_conservation()
-    assert sent(server, accounts.GetTenantRequest, 2).tenant_id == "acme"
-    assert (
-        sent(server, accounts.SuspendTenantRequest, 3).running_calls == accounts.RUNNING_CALLS_CUT
+    assert sent(server, calls.QuoteRequest, 4) == calls.QuoteRequest(
+        tenant_id="acme",
+        payer_id="alice",
+        call_type=calls.CALL_TYPE_CONF_OUT,
+        to_number="+442079460018",
+        conference_id="room",
+        conference_budget_micros=7,
     )
-    assert sent(server, accounts.ResumeTenantRequest, 4).tenant_id == "other"
-    assert sent(server, accounts.AssignLicensesRequest, 6).remove_licenses == ["B"]
-    assert sent(server, accounts.AddFundsRequest, 7).amount_micros == 5_000_000
 
 
-def _echo(path: str, body: bytes) -> bytes:
-    """PutTenant and PutPayer answer with what they got; the answer's field is as deep as the request's."""
-    if path.endswith("/PutTenant"):
-        tenant = accounts.PutTenantRequest.FromString(body).tenant
-        return accounts.PutTenantResponse(tenant=tenant).SerializeToString()
-    if path.endswith("/PutPayer"):
-        payer = accounts.PutPayerRequest.FromString(body).payer
-        return accounts.PutPayerResponse(payer=payer).SerializeToString()
-    return b""
+def test_a_call_to_a_number_of_nobody_names_no_payer(make: Make, server: LyingServer) -> None:
+    make().authorize("", CallType.UNASSIGNED_IN, "+442079460018")
+    request = sent(server, calls.AuthorizeRequest)
+    assert (request.payer_id, request.call_type) == ("", calls.CALL_TYPE_UNASSIGNED_IN)
 
 
-def test_lists_go_through_all_pages(make: Make, server: LyingServer) -> None:
-    def pages(path: str, body: bytes) -> Answer:
-        token = accounts.ListEntriesRequest.FromString(body).page_token
-        number = int(token or 0)
-        return accounts.ListEntriesResponse(
-            entries=[accounts.Entry(version=number * 2 + n) for n in (1, 2)],
-            next_page_token=str(number + 1) if number < 2 else "",
-        )
-
-    server.script = pages
-    entries = make().list_entries(reference_id="c-1", page_size=2)
-    assert [entry.version for entry in entries] == [1, 2, 3, 4, 5, 6]
-    assert sent(server, accounts.ListEntriesRequest).reference_id == "c-1"
-    assert sent(server, accounts.ListEntriesRequest).page_size == 2
-
-
-def test_a_list_that_leads_to_itself_ends(make: Make, server: LyingServer) -> None:
-    server.script = [accounts.ListPayersResponse(next_page_token="again")]
-    with pytest.raises(InternalError, match="MALFORMED_ANSWER"):
-        make().list_payers()
-
-
-def test_lists_of_tenants_and_payers(make: Make, server: LyingServer) -> None:
+def test_a_batch_sends_its_legs_and_reads_a_verdict_for_each(
+    make: Make, server: LyingServer
+) -> None:
+    refused = calls.AuthorizeResponse(
+        outcome=calls.OUTCOME_REFUSED, reason=calls.REASON_SPEND_LIMIT
+    )
     server.script = [
-        accounts.ListTenantsResponse(tenants=[accounts.Tenant(tenant_id="a")]),
-        accounts.ListPayersResponse(payers=[accounts.Payer(payer_id="p")]),
+        calls.AuthorizeBatchResponse(verdicts=[GRANTED, refused, GRANTED], authorized_legs=2)
     ]
-    face = make()
-    assert [t.tenant_id for t in face.list_tenants()] == ["a"]
-    assert [p.payer_id for p in face.list_payers(tenant_id="a")] == ["p"]
-
-
-def test_a_deck_goes_up_in_parts_that_the_service_takes(make: Make, server: LyingServer) -> None:
-    """Long names fill a part before its 2000 rows do."""
-    names = ["x" * 64 if n < 6000 else "short" for n in range(12_000)]
-    rows = [RateRow(str(n + 1), name, 10**9, 10**9, 3600, 3600) for n, name in enumerate(names)]
-    stored: list[int] = []
-    server.script = lambda path, body: _stored(stored, body)
-    heard: list[tuple[int, int]] = []
-    total = make().put_rate_deck(
-        "d-1", "USD", iter(rows), on_progress=lambda done, of: heard.append((done, of))
+    first = Leg("olga", "CONF_OUT", "020 7946 0018", call_id="leg-1")
+    legs = [
+        replace(first, conference_id="room", conference_budget_micros=9),
+        Leg("olga", CallType.CONF_OUT, "+442079460019", requested_seconds=60),
+        Leg("olga", CallType.CONF_OUT, "+442079460020"),
+    ]
+    face = make(tenant_id="acme", default_region="GB")
+    batch = face.authorize_batch(iter(legs), all_or_none=True)
+    request = sent(server, calls.AuthorizeBatchRequest)
+    assert (request.tenant_id, request.all_or_none) == ("acme", True)
+    assert request.legs[0].call == calls.AuthorizeRequest(
+        call_id="leg-1",
+        payer_id="olga",
+        call_type=calls.CALL_TYPE_CONF_OUT,
+        to_number="+442079460018",
+        conference_id="room",
+        conference_budget_micros=9,
     )
-    parts = [sent(server, accounts.PutRateDeckRequest, n) for n in range(len(server.seen))]
-    assert total == 12_000
-    assert heard[-1] == (12_000, 12_000)
-    assert len(heard) == len(parts)
-    assert [part.part for part in parts] == list(range(len(parts)))
-    assert all(len(part.rows) <= MAX_PART_ROWS for part in parts)
-    assert all(len(seen.body) < 256 * 1024 for seen in server.seen)
-    assert any(len(part.rows) == MAX_PART_ROWS for part in parts)
-    assert [row.prefix for part in parts for row in part.rows] == [row.prefix for row in rows]
+    assert request.legs[1].call.requested_seconds == 60
+    assert [verdict.call_id for verdict in batch.verdicts] == [leg.call_id for leg in legs]
+    assert [leg.call.call_id for leg in request.legs] == [leg.call_id for leg in legs]
+    assert [verdict.authorized for verdict in batch.verdicts] == [True, False, True]
+    assert batch.authorized_legs == 2
 
 
-def _stored(so_far: list[int], body: bytes) -> Answer:
-    so_far.append(len(accounts.PutRateDeckRequest.FromString(body).rows))
-    return accounts.PutRateDeckResponse(stored_rows=sum(so_far))
+def test_every_leg_has_an_id_before_it_is_sent() -> None:
+    ids = {Leg("olga", "CONF_OUT", "+442079460018").call_id for _ in range(20)}
+    assert len(ids) == 20
 
 
-def test_a_deck_without_rows_is_refused(make: Make) -> None:
-    with pytest.raises(ValueError, match="rows"):
-        make().put_rate_deck("d-1", "USD", [])
+def test_a_batch_with_a_verdict_too_few_is_malformed(make: Make, server: LyingServer) -> None:
+    server.script = [calls.AuthorizeBatchResponse(verdicts=[GRANTED], authorized_legs=1)]
+    legs = [Leg("olga", "CONF_OUT", "+442079460018") for _ in range(2)]
+    with pytest.raises(InternalError, match="MALFORMED_ANSWER"):
+        make().authorize_batch(legs)
 
 
 def test_one_blocking_client_serves_many_threads(server: LyingServer) -> None:
