@@ -1,0 +1,217 @@
+"""Why a verdict came out as it did, check by check, in words an admin understands.
+
+Made only when somebody asks: an authorization that nobody explains pays nothing for it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from talktime_server.decision import catalog, policy, premium
+from talktime_server.decision.catalog import ConferencingScope, DialOutPolicy, UserScope
+from talktime_server.decision.numbering import NO_COUNTRY
+from talktime_server.ledger.profiles import Payer
+from talktime_server.words import CallType, Reason, SourceKind
+
+if TYPE_CHECKING:
+    from talktime_server.decision.entitlement import Entitlement, Row
+    from talktime_server.ledger.records import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One check: its name, its verdict, the fact it used in a sentence, and the rule's name, empty
+    where the check is its own rule.
+    """
+
+    name: str
+    passed: bool
+    explanation: str
+    rule: str = ""
+
+
+def tell(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> tuple[Step, ...]:
+    """The checks in the order made, up to the one that refused; `asked` are the rows of the table
+    that speak of such a call, whether held or not.
+    """
+    steps = []
+    for step in _checks(entitlement, asked):
+        steps.append(step)
+        if not step.passed:
+            break
+    return tuple(steps)
+
+
+def _checks(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> Iterator[Step]:
+    yield Step("destination", True, _number_told(entitlement) + _destination_told(entitlement))
+    yield from _policies(entitlement)
+    yield from _premium(entitlement)
+    yield from _licences(entitlement, asked)
+    if entitlement.sources:
+        rules = " + ".join(row.rule for row in entitlement.verdict.rows)
+        yield Step("source", True, _sources_told(entitlement.sources), rules)
+
+
+def _policies(entitlement: "Entitlement") -> Iterator[Step]:
+    payer, case = entitlement.payer, entitlement.case
+    if payer is None:
+        return
+    if case.call_type is CallType.CONF_IN and entitlement.destination == "TOLL_FREE":
+        word = "off" if payer.toll_free_dial_in_off else "on"
+        told = _say(payer, f"has toll-free dial-in to its conferences turned {word}")
+        yield Step("toll-free dial-in", not payer.toll_free_dial_in_off, told)
+    if case.call_type.inbound:
+        return
+    chosen = policy.named(case.policy_name)
+    permits = policy.permits(chosen, case.call_type, case.country, case.number_country)
+    yield Step("policy", permits, _policy_told(entitlement, payer, chosen), f"policy.{chosen.name}")
+    for verdict in policy.judge_prefixes(entitlement.tenant, payer, entitlement.number):
+        yield Step("prefixes", verdict.allowed, _prefix_told(verdict), f"prefixes.{verdict.owner}")
+
+
+def _premium(entitlement: "Entitlement") -> Iterator[Step]:
+    case = entitlement.case
+    if case.call_type.inbound:
+        return
+    rule = premium.rule_for(
+        case.country, case.premium_prefix, case.number_country, case.number_class
+    )
+    if rule is None:
+        return
+    kind = rule.number_class.lower().replace("_", "-")
+    under = f"{kind} numbers under +{rule.prefix}" if rule.prefix else f"its {kind} numbers"
+    told = f"who is licensed in {case.country} may call {under}, for credits alone"
+    if not rule.allowed:
+        abroad = case.number_country != case.country
+        whose = "another country's" if abroad else "these"
+        told = f"who is licensed in {case.country} may not call {whose} {kind} numbers"
+    yield Step("premium", rule.allowed, told, rule.name)
+
+
+def _licences(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> Iterator[Step]:
+    payer, verdict = entitlement.payer, entitlement.verdict
+    if payer is None:
+        return
+    if verdict.refusal is Reason.NO_LICENSE:
+        yield Step("licence", False, _lacking(payer, asked), " or ".join(r.rule for r in asked))
+        return
+    if any(row.licences for row in verdict.rows):
+        rules = " + ".join(row.rule for row in verdict.rows)
+        yield Step("licence", True, _held_told(payer, verdict.rows), rules)
+    if entitlement.sources is None or not entitlement.sources.free:
+        yield _credits_licence(entitlement, payer)
+
+
+def _credits_licence(entitlement: "Entitlement", payer: Payer) -> Step:
+    sources, rows = entitlement.sources, entitlement.verdict.rows
+    licensed = not catalog.skus(catalog.LicenseKind.CREDITS).isdisjoint(payer.licenses)
+    name = "credits licence"
+    if licensed:
+        return Step(name, True, _say(payer, "has the credits licence"))
+    free = next((row.rule for row in rows if row.draws == "ANYONE"), "")
+    if free:
+        return Step(name, True, "such a call draws on the tenant's credits without one", free)
+    if sources:
+        after = "the invoice pays" if sources.postpaid else "nothing else may pay"
+        told = f"has none: when its pool is used up, {after}"
+        return Step(name, True, _say(payer, told))
+    told = (
+        "has no pool of minutes for this call and no licence to draw on the tenant's credits;"
+        " MCOPSTNC would do, and costs nothing"
+    )
+    return Step(name, False, _say(payer, told), " + ".join(row.rule for row in rows))
+
+
+def _lacking(payer: Payer, rows: "tuple[Row, ...]") -> str:
+    wanted = {row.licences[0].name: row.licences[0].skus for row in rows}
+    # A licence that another one's row names too, as MCOPSTN2 among the calling plans, adds nothing.
+    widest = [name for name, skus in wanted.items() if not any(skus < w for w in wanted.values())]
+    skus = sorted(frozenset[str]().union(*wanted.values()))
+    told = f"holds no licence for this call: it takes {' or '.join(widest)} ({', '.join(skus)})"
+    return _say(payer, told)
+
+
+def _held_told(payer: Payer, rows: "tuple[Row, ...]") -> str:
+    held = dict.fromkeys(
+        sku
+        for row in rows
+        for licence in row.licences
+        for sku in payer.licenses
+        if sku in licence.skus
+    )
+    told = (f"{sku} ({catalog.licenses()[sku].name})" for sku in held)
+    return _say(payer, f"holds {', '.join(told)}")
+
+
+def _sources_told(sources: "Sources") -> str:
+    if sources.free is SourceKind.INCLUDED:
+        return "nothing is owed: the call is included"
+    told = [f"pool {pool.pool_id}" for pool in sources.pools]
+    told += ["the tenant's credits"] if sources.credits else []
+    told += ["the tenant's invoice"] if sources.postpaid else []
+    return f"what may pay, in this order: {', then '.join(told)}"
+
+
+def _number_told(entitlement: "Entitlement") -> str:
+    number = entitlement.number
+    kind = number.number_class.lower().replace("_", "-")
+    whose = _COUNTRY_WORDS.get(number.country) or f"of {number.country}"
+    return f"{number.text} is {'an' if kind[0] in 'aeio' else 'a'} {kind} number {whose}"
+
+
+def _destination_told(entitlement: "Entitlement") -> str:
+    payer, told = entitlement.payer, _DESTINATION_WORDS.get(entitlement.destination)
+    if payer is None or told is None:
+        return ""
+    return f"; {_say(payer, f'is licensed in {payer.country}')}, so the call is {told}"
+
+
+def _policy_told(entitlement: "Entitlement", payer: Payer, chosen: DialOutPolicy) -> str:
+    whose = "the default, as neither payer nor tenant names one,"
+    if payer.dial_out_policy:
+        whose = "the payer's own,"
+    elif entitlement.tenant.dial_out_policy:
+        whose = "the tenant's,"
+    if entitlement.case.call_type is CallType.CONF_OUT:
+        return (
+            f"{chosen.name}, {whose} lets conferences call {_CONFERENCE_WORDS[chosen.conferencing]}"
+        )
+    return f"{chosen.name}, {whose} lets users call {_USER_WORDS[chosen.user_calls]}"
+
+
+def _prefix_told(verdict: policy.PrefixVerdict) -> str:
+    lists = f"the {verdict.owner}'s lists of prefixes"
+    if verdict.prefix:
+        return f"{lists} {'allow' if verdict.allowed else 'block'} numbers under +{verdict.prefix}"
+    if verdict.allowed:
+        return f"{lists} block no prefix of this number"
+    return f"{lists} allow some prefixes, and none of this number"
+
+
+def _say(payer: Payer, what: str) -> str:
+    return f"payer {payer.payer_id} {what}"
+
+
+_COUNTRY_WORDS = {NO_COUNTRY: "of no country", "": "of a country we do not know"}
+
+_DESTINATION_WORDS = {
+    "DOMESTIC": "domestic",
+    "LISTED": "international, to a country that MCOPSTN2 reaches",
+    "UNLISTED": "international, to a country that no plan reaches",
+    "US_CA": "to the United States or Canada, in Zone A",
+    "ZONE_A": "to Zone A",
+    "OUTSIDE_ZONE_A": "outside Zone A",
+}
+
+_CONFERENCE_WORDS = {
+    ConferencingScope.ANY: "everywhere",
+    ConferencingScope.ORGANIZER_COUNTRY: "only the organizer's country",
+    ConferencingScope.ZONE_A: "only Zone A",
+    ConferencingScope.NONE: "nobody",
+}
+
+_USER_WORDS = {
+    UserScope.INTERNATIONAL: "everywhere",
+    UserScope.DOMESTIC: "only their own country",
+    UserScope.NONE: "nobody",
+}
