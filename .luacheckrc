@@ -5,16 +5,22 @@ local names = {
    "string", "table", "tonumber", "tostring", "type", "unpack",
 }
 
--- The store reads book.lua in front of each script, so what it names is known to all of them.
+-- The store reads these in front of each script, so what they name is known to all of them.
 local folder = "server/talktime_server/ledger/lua/"
+local common = { "book.lua", "sources.lua", "leave.lua" }
 local shared = {}
-for line in io.lines(folder .. "book.lua") do
-   local name = line:match("^local function ([%w_]+)") or line:match("^local ([%w_]+) =")
-   shared[#shared + 1] = name
+for _, file in ipairs(common) do
+   for line in io.lines(folder .. file) do
+      local name = line:match("^local function ([%w_]+)") or line:match("^local ([%w_]+)")
+      shared[#shared + 1] = name
+   end
 end
 
 std = { read_globals = names }
 read_globals = shared
-files[folder .. "book.lua"] = { ignore = { "211" }, not_read_globals = shared }
+globals = { "book" }
+for _, file in ipairs(common) do
+   files[folder .. file] = { ignore = { "211", "411" }, not_read_globals = shared }
+end
 max_line_length = 150
 cache = false

@@ -14,6 +14,7 @@ from talktime_server.decision import catalog
 from talktime_server.decision.calls import Calls
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.decision.price_list import PriceList
+from talktime_server.decision.verdict import Verdicts
 from talktime_server.failure import Failure, Unsafe
 from talktime_server.ledger import safety
 from talktime_server.ledger.decks import Decks
@@ -76,10 +77,12 @@ async def open_app(settings: Settings) -> App:
         receipt_ttl_s=settings.receipt_ttl_seconds,
         refusal_ttl_s=settings.refusal_ttl_seconds,
     )
-    directory, decks, plan = Directory(store), Decks(store), catalog.number_plan()
+    directory = Directory(store, catalog.counted_licenses)
+    decks, plan = Decks(store), catalog.number_plan()
     prices = PriceList(decks)
     await prices.refresh()
-    calls = Calls(directory=directory, plan=plan, prices=prices, ledger=ledger)
+    verdicts = Verdicts(plan, prices)
+    calls = Calls(directory=directory, verdicts=verdicts, prices=prices, ledger=ledger)
     emergencies = Emergencies(directory=directory, plan=plan, ledger=ledger)
     authorization = Authorization(calls, emergencies)
     accounts = Accounts(

@@ -14,7 +14,7 @@ from typing import Any
 
 from ledger.world import World, open_world
 from talktime_server.failure import Failure
-from talktime_server.ledger.ledger import Judge, Outcome
+from talktime_server.ledger.operations import Judge, Outcome
 
 PROCESSES = 4
 STOP_LIMIT_S = 10.0

@@ -11,7 +11,7 @@ from ledger.plain import Answer, PlainCall, PlainLedger
 from ledger.world import A_MICRO_A_SECOND, PAYERS, World, facts_of
 from talktime_server.failure import Conflict, Mismatch, NotFound
 from talktime_server.ledger import keys
-from talktime_server.ledger.ledger import Judge
+from talktime_server.ledger.operations import Judge
 from talktime_server.ledger.records import Terms
 from talktime_server.words import Reason, SourceKind
 

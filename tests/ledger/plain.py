@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from talktime_server.ledger.ledger import Funding
+from talktime_server.ledger.operations import Funding
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.records import Call, Ending, Facts, Grant, Money, Terms
 from talktime_server.words import CallState, Reason, SourceKind

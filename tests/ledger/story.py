@@ -12,13 +12,42 @@ from difflib import ndiff
 from typing import TYPE_CHECKING, Any
 
 from talktime_server.failure import Conflict, Failure, Mismatch, NotFound
-from talktime_server.ledger.ledger import Judge, Outcome, Stale
-from talktime_server.ledger.records import Call, Ending, Grant, Money, Terms
-from talktime_server.words import CallState, Reason, SourceKind
+from talktime_server.ledger.operations import Judge, Outcome, Stale
+from talktime_server.ledger.records import (
+    CREDITS,
+    EMERGENCY,
+    INCLUDED,
+    Call,
+    Ending,
+    Grant,
+    Money,
+    Pool,
+    Sources,
+    Terms,
+)
+from talktime_server.words import CallState, Reason
 
 if TYPE_CHECKING:
     from ledger.world import World
 
+# What may pay, by name. Pools of stories have ten minutes for each licence, and HOME is closed when ABROAD is used up.
+PLAN = Pool("plan", "", 600, bought=1)
+HOME = Pool("home", "", 600, 1, closed_with="abroad", closed_with_seconds=300)
+ABROAD = Pool("abroad", "", 300, 1, closed_with="home", closed_with_seconds=600)
+COUNTED = Pool("counted", "MCOPSTN1:US", 600)
+SOURCES = {
+    "INCLUDED": INCLUDED,
+    "EMERGENCY": EMERGENCY,
+    "CREDITS": CREDITS,
+    "POSTPAID": Sources(credits=True, postpaid=True),
+    "PLAN": Sources(pools=(PLAN,)),
+    "PLAN+CREDITS": Sources(pools=(PLAN,), credits=True),
+    "PLAN+POSTPAID": Sources(pools=(PLAN,), credits=True, postpaid=True),
+    "HOME": Sources(pools=(HOME,)),
+    "ABROAD": Sources(pools=(ABROAD,)),
+    "TWO": Sources(pools=(ABROAD, PLAN), credits=True),
+    "COUNTED": Sources(pools=(COUNTED,)),
+}
 PRICES = ("rate", "fee", "initial", "increment")
 
 
@@ -149,7 +178,8 @@ def _terms(options: dict[str, str]) -> Terms:
 
 
 def _typed(options: dict[str, str]) -> dict[str, Any]:
-    kinds: dict[str, Any] = {"source": SourceKind, "refusal": Reason, "line": int, "asked": int}
+    kinds: dict[str, Any] = {"sources": SOURCES.__getitem__, "refusal": Reason, "costly": bool}
+    kinds |= dict.fromkeys(("line", "asked", "budget"), int)
     return {name: kinds.get(name, str)(value) for name, value in options.items()}
 
 

@@ -41,6 +41,8 @@ AUTHORIZE = {
     "facts": facts_of().pack(),
     "refusal": "",
     "source": "CREDITS",
+    "plan": "",
+    "short": "",
     "rate": "60",
     "fee": "0",
     "initial": "60",
@@ -49,9 +51,10 @@ AUTHORIZE = {
     "least": "0",
     "grace": "120",
     "line": "0",
-    "most_open": "0",
-    "most_payer_open": "0",
-    "most_percent": "0",
+    "limits": "",
+    "costly": "0",
+    "conference": "",
+    "budget": "0",
     "refusal_ttl": "600",
     "dry": "0",
 }
@@ -62,16 +65,20 @@ EXTEND = {
     "epoch": "",
     "refusal": "",
     "cut": "0",
+    "source": "CREDITS",
+    "plan": "",
+    "short": "",
+    "limits": "",
     "sequence": "1",
     "added": "60",
     "grace": "120",
-    "most_percent": "0",
 }
 FIELDS = (
     "facts",
     "payer_id",
     "payer_profile",
     "source",
+    "plan",
     "rate",
     "fee",
     "initial",
@@ -105,9 +112,7 @@ NUMBERS: dict[str, tuple[dict[str, str], dict[str, tuple[str, ...]]]] = {
             "least": ("-1", "3601"),
             "grace": ("-1", "3601"),
             "line": ("-1", "1000000000001"),
-            "most_open": ("-1", "1000001"),
-            "most_payer_open": ("-1", "1000001"),
-            "most_percent": ("-1", "101"),
+            "budget": ("-1", "1000000000001"),
             "refusal_ttl": ("0", "-1"),
         },
     ),
@@ -117,7 +122,6 @@ NUMBERS: dict[str, tuple[dict[str, str], dict[str, tuple[str, ...]]]] = {
             "sequence": ("0", "-1", "1000000001"),
             "added": ("0", "-1", "86401"),
             "grace": ("-1", "3601"),
-            "most_percent": ("-1", "101"),
         },
     ),
     "settle": (
@@ -148,13 +152,14 @@ def names_of(script: str, owner: str, call_id: str) -> list[str]:
     shard = keys.shard_of(owner)
     tenant, call = keys.tenant(owner), keys.call(owner, call_id)
     calls, busy = keys.open_calls(owner), keys.busy(owner)
+    meters = keys.meters(owner)
     due, journal, payer = keys.due(shard), keys.journal(shard), keys.payer(owner, "ann")
     return {
-        "authorize": [tenant, payer, call, calls, due, busy, journal],
-        "extend": [tenant, call, calls, due, busy, journal],
-        "settle": [tenant, call, calls, busy, journal, keys.unmatched(owner, call_id), payer],
-        "release": [tenant, call, calls, busy, journal],
-        "expire": [tenant, call, calls, due, busy, journal],
+        "authorize": [tenant, payer, call, calls, due, busy, journal, meters],
+        "extend": [tenant, call, calls, due, busy, journal, meters],
+        "settle": [tenant, call, calls, busy, journal, keys.unmatched(owner, call_id), payer, meters],
+        "release": [tenant, call, calls, busy, journal, meters],
+        "expire": [tenant, call, calls, due, busy, journal, meters],
         "add_funds": [tenant, keys.funding(owner, "f1"), journal],
         "put_deck": [keys.deck("absurd"), keys.decks()],
     }[script]

@@ -8,9 +8,10 @@ import pytest
 from ledger.world import World, facts_of, open_world
 from stores import StoreProcess, contents
 from talktime_server.failure import Mismatch, NotFound
-from talktime_server.ledger.ledger import Stale
+from talktime_server.ledger.operations import Stale
 from talktime_server.ledger.profiles import Payer, Tenant
-from talktime_server.words import CallState, Reason, SourceKind
+from talktime_server.ledger.records import EMERGENCY
+from talktime_server.words import CallState, Reason
 
 
 async def test_a_grant_holds_its_price_and_lives_longer_than_its_talk(world: World) -> None:
@@ -32,8 +33,8 @@ async def test_refusals_come_in_their_order(world: World) -> None:
         authorize c 600                         -> granted 600 s, holds 600; 1000/600
         authorize d 600 refusal=POLICY          -> refused POLICY; 1000/600
         authorize e 600                         -> refused CALL_LIMIT; 1000/600
-        authorize f 600 source=INCLUDED         -> refused CALL_LIMIT; 1000/600
-        authorize g 600 source=EMERGENCY        -> granted 600 s, holds 0; 1000/600
+        authorize f 600 sources=INCLUDED         -> refused CALL_LIMIT; 1000/600
+        authorize g 600 sources=EMERGENCY        -> granted 600 s, holds 0; 1000/600
         """
     )
 
@@ -179,8 +180,8 @@ async def test_included_and_emergency_calls_hold_nothing_and_are_recorded(world:
     """Semantics 45: also at zero."""
     await world.play(
         """
-        authorize a 600 source=INCLUDED     -> granted 600 s, holds 0; 0/0
-        authorize b 600 source=EMERGENCY    -> granted 600 s, holds 0; 0/0
+        authorize a 600 sources=INCLUDED     -> granted 600 s, holds 0; 0/0
+        authorize b 600 sources=EMERGENCY    -> granted 600 s, holds 0; 0/0
         balance                             -> 0/0, spent 0, open 2
         settle a 300                        -> charged 0; 0/0
         settle b 300                        -> charged 0; 0/0
@@ -241,7 +242,7 @@ async def test_a_decision_by_old_profiles_is_made_again(world: World) -> None:
     """Semantics 87: a licence taken away a millisecond ago is seen; a repeat needs no profiles."""
     await world.fund(5000)
     old = world.asking("a")
-    await world.directory.put_payer(world.tenant.tenant_id, Payer("ann", "US", blocked=True))
+    await world.directory.put_payer(world.tenant.tenant_id, Payer("ann", "US", "Ann"))
     with pytest.raises(Stale):
         await world.ledger.authorize(world.tenant, old)
     await world.authorize("b", payer="ben")
@@ -257,7 +258,7 @@ async def test_an_emergency_call_asks_for_no_profile(world: World) -> None:
     """Semantics 73 as far as the ledger: neither an old profile nor a missing payer stops it."""
     old = world.tenant
     await world.set(max_open_calls=1)
-    asking = world.asking("a", payer="nobody", source=SourceKind.EMERGENCY)
+    asking = world.asking("a", payer="nobody", sources=EMERGENCY)
     assert (await world.ledger.authorize(old, asking)).call.state is CallState.OPEN
 
 

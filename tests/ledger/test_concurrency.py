@@ -54,7 +54,7 @@ async def test_a_hundred_callers_on_one_limit_get_exactly_that_many_calls(
     asks: list[Ask] = [("authorize", f"c{n}", MINUTE) for n in range(CALLERS)]
     said = crowd.ask(world.tenant.tenant_id, shared_out(asks), at_once=5)
     assert grants(said) == 7
-    assert await world.store.command("HGET", keys.busy(world.tenant.tenant_id), "ann") == b"7 420"
+    assert await world.use("ann") == (7, 420)
 
 
 @pytest.mark.parametrize("verb", ["authorize", "extend", "settle", "release"])
@@ -93,7 +93,7 @@ async def race(
     proof = await world.prove()
     assert proof.conserved, proof
     assert proof.balance.money.held_micros == 0
-    assert await world.store.command("EXISTS", keys.busy(world.tenant.tenant_id)) == 0
+    assert await world.use("ann") == (0, 0)
     return {v: [own for at, own in zip(verbs, said, strict=True) if at == v] for v in asks}
 
 

@@ -54,7 +54,7 @@ async def test_a_profile_that_cannot_be_read_keeps_nobody_from_help(
     await calls.passes(bens)
     assert await calls.flush()
     kept = await world.ledger.show(world.tenant.tenant_id, "bens")
-    assert kept.source is SourceKind.EMERGENCY
+    assert kept.free is SourceKind.EMERGENCY
 
 
 async def test_a_record_dropped_while_it_is_written_takes_no_other_with_it(
@@ -68,4 +68,4 @@ async def test_a_record_dropped_while_it_is_written_takes_no_other_with_it(
     await calls.passes(help_from(world, "911", "second"))
     assert await writing
     kept = await world.ledger.show(world.tenant.tenant_id, "second")
-    assert kept.source is SourceKind.EMERGENCY
+    assert kept.free is SourceKind.EMERGENCY

@@ -34,7 +34,7 @@ async def test_an_orphan_is_charged_what_its_last_extension_proved(world: World)
         fund f1 5000            -> 5000/0
         authorize a 600         -> granted 600 s, holds 600; 5000/600
         authorize b 600         -> granted 600 s, holds 600; 5000/1200
-        authorize c 600 source=INCLUDED -> granted 600 s, holds 0; 5000/1200
+        authorize c 600 sources=INCLUDED -> granted 600 s, holds 0; 5000/1200
         wait 500
         extend a 1 600          -> granted 1200 s, holds 1200; 5000/1800
         extend c 1 600          -> granted 1200 s, holds 0; 5000/1800

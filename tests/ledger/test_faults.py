@@ -15,7 +15,7 @@ from ledger.proxy import Fault, Proxy, open_proxy
 from ledger.world import World, open_world
 from stores import StoreProcess
 from talktime_server.failure import Applied, NotFound, StoreAway
-from talktime_server.ledger.ledger import Funding, Outcome
+from talktime_server.ledger.operations import Funding, Outcome
 
 TIMEOUT_S = 0.15
 # A caller waits for a connection, then for its greeting, then for the answer; the rest is for a busy machine.

@@ -2,7 +2,7 @@
 
 from ledger.world import World
 from talktime_server.ledger import keys
-from talktime_server.words import SourceKind
+from talktime_server.ledger.records import CREDITS, INCLUDED
 
 
 async def test_below_zero_every_chargeable_call_is_refused_until_funds_come(world: World) -> None:
@@ -15,7 +15,7 @@ async def test_below_zero_every_chargeable_call_is_refused_until_funds_come(worl
         settle a 300                    -> charged 300 overrun; -200/0
         authorize b 60                  -> refused INSUFFICIENT_CREDITS; -200/0
         authorize c 60 rate=0           -> refused INSUFFICIENT_CREDITS; -200/0
-        authorize d 60 source=INCLUDED  -> granted 60 s, holds 0; -200/0
+        authorize d 60 sources=INCLUDED  -> granted 60 s, holds 0; -200/0
         fund f2 200                     -> 0/0
         authorize e 60 rate=0           -> refused INSUFFICIENT_CREDITS; 0/0
         fund f3 60                      -> 60/0
@@ -118,17 +118,16 @@ async def test_a_whole_share_is_the_whole_balance(world: World) -> None:
 
 async def test_the_payers_counters_vanish_with_the_last_call(world: World) -> None:
     """However calls end, nothing stays counted for a payer without open calls."""
-    busy = keys.busy(world.tenant.tenant_id)
     await world.fund(9000)
     for call_id in ("settled", "released", "expired", "free"):
-        source = SourceKind.INCLUDED if call_id == "free" else SourceKind.CREDITS
-        await world.authorize(call_id, 600, source=source)
-    assert await world.store.command("HGET", busy, "ann") == b"4 1800"
+        sources = INCLUDED if call_id == "free" else CREDITS
+        await world.authorize(call_id, 600, sources=sources)
+    assert await world.use("ann") == (4, 1800)
     await world.extend("settled", 1, 600)
     await world.settle("settled", 5000)
     await world.release("released")
-    assert await world.store.command("HGET", busy, "ann") == b"2 600"
+    assert await world.use("ann") == (2, 600)
     await world.release("free")
     await world.advance(721)
     await world.ledger.expire(world.tenant, ["expired"])
-    assert await world.store.command("EXISTS", busy) == 0
+    assert await world.use("ann") == (0, 0)

@@ -6,9 +6,9 @@ import pytest
 
 from ledger.world import World
 from talktime_server.failure import Conflict
-from talktime_server.ledger.ledger import Stale
+from talktime_server.ledger.operations import Stale
 from talktime_server.ledger.profiles import Payer
-from talktime_server.words import SourceKind
+from talktime_server.ledger.records import INCLUDED
 
 
 async def test_a_settle_below_the_hold_charges_what_was_used_and_frees_the_rest(
@@ -36,7 +36,7 @@ async def test_an_overrun_takes_the_hold_then_free_credits_then_the_floor_and_re
         authorize a 600         -> granted 600 s, holds 600; 1000/600
         settle a 720            -> charged 720 overrun; 280/0
         authorize b 240         -> granted 240 s, holds 240; 280/240
-        authorize c 60 source=INCLUDED -> granted 60 s, holds 0; 280/240
+        authorize c 60 sources=INCLUDED -> granted 60 s, holds 0; 280/240
         settle b 480            -> charged 380 overrun uncollected 100; -100/0
         settle c 61             -> charged 0 overrun; -100/0
         balance                 -> -100/0, spent 1100, uncollected 100
@@ -156,7 +156,7 @@ async def test_fields_beside_an_authorized_call_change_nothing(world: World) -> 
     [
         "settle a 61 by its fields fee=7                -> charged 127 unreserved; 373/0",
         "settle a 0 by its fields fee=7                 -> charged 0 unreserved; 500/0",
-        "settle a 600 by its fields source=INCLUDED     -> charged 0 unreserved; 500/0",
+        "settle a 600 by its fields sources=INCLUDED     -> charged 0 unreserved; 500/0",
         "settle a 600 by its fields                     -> charged 500 unreserved uncollected 100; 0/0",
         "settle a 600 by its fields payer=nobody        -> charged 500 unreserved uncollected 100; 0/0",
     ],
@@ -329,5 +329,5 @@ async def test_a_call_that_was_never_authorized_is_priced_by_the_payer_of_now(
     )
     with pytest.raises(Stale):
         await world.settle("a", 60, old)
-    await world.settle("a", 60, world.unreserved(source=SourceKind.INCLUDED))
+    await world.settle("a", 60, world.unreserved(sources=INCLUDED))
     await world.play("balance -> 5000/0, spent 0")

@@ -11,7 +11,7 @@ import pytest_asyncio
 from ledger.world import World, open_world
 from stores import StoreProcess
 from talktime_server.failure import Applied, NotFound, StoreAway
-from talktime_server.ledger.ledger import Outcome
+from talktime_server.ledger.operations import Outcome
 
 CALLS = 2000
 AT_ONCE = 50

@@ -6,7 +6,8 @@ import time
 from ledger.world import World
 from talktime_server.ledger import keys
 from talktime_server.ledger.sweeper import Sweeper
-from talktime_server.words import CallState, SourceKind
+from talktime_server.ledger.records import INCLUDED
+from talktime_server.words import CallState
 
 LIMIT_S = 10.0
 
@@ -46,7 +47,7 @@ async def test_an_idle_tenants_holds_end_with_their_lease(world: World) -> None:
 async def test_a_tenant_whose_calls_have_ended_leaves_the_index(world: World) -> None:
     owner = world.tenant.tenant_id
     await world.set(lease_grace_seconds=0)
-    await world.authorize("a", 1, source=SourceKind.INCLUDED)
+    await world.authorize("a", 1, sources=INCLUDED)
     await world.settle("a", 1)
     sweeper = Sweeper(world.store, world.ledger, world.directory)
     due = keys.due(keys.shard_of(owner))

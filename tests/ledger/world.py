@@ -13,11 +13,12 @@ from talktime_server.failure import NotFound
 from talktime_server.ledger import keys
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal, Proof
-from talktime_server.ledger.ledger import Asking, Extension, Judge, Ledger, Outcome, Unreserved
-from talktime_server.ledger.profiles import Payer, Tenant
-from talktime_server.ledger.records import Facts, Terms
+from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.operations import Asking, Extension, Judge, Outcome, Unreserved
+from talktime_server.ledger.profiles import Payer, Tenant, limits_of
+from talktime_server.ledger.records import CREDITS, Facts, Sources, Terms
 from talktime_server.ledger.store import Store
-from talktime_server.words import Reason, SourceKind
+from talktime_server.words import Reason
 
 DAY_S = 86_400
 PAYERS = ("ann", "ben")
@@ -66,42 +67,54 @@ class World:
         *,
         payer: str = "ann",
         to: str = "+442071838750",
-        source: SourceKind = SourceKind.CREDITS,
+        sources: Sources = CREDITS,
         refusal: Reason | None = None,
         terms: Terms = A_MICRO_A_SECOND,
         line: int = 0,
+        costly: bool = False,
+        conference: str = "",
+        budget: int = 0,
         dry: bool = False,
     ) -> Asking:
         """A decision as the rooms above would make it."""
         known = self.payers.get(payer)
         return Asking(
             call_id=call_id,
-            facts=facts_of(payer, to, seconds),
+            facts=replace(
+                facts_of(payer, to, seconds),
+                conference_id=conference,
+                conference_budget_micros=str(budget),
+            ),
             payer_version=known.version if known else 0,
             asked_seconds=seconds,
-            source=None if refusal else source,
+            sources=sources,
             refusal=refusal,
             terms=terms,
             credit_line_micros=line,
+            limits=limits_of(self.tenant, known),
+            costly=costly,
             dry=dry,
         )
 
     async def extend(
         self, call_id: str, sequence: int, added: int, **judged: Any
     ) -> Outcome | Judge:
+        if judged:
+            limits = limits_of(self.tenant, self.payers["ann"])
+            judged = {"sources": CREDITS, "limits": limits, **judged}
         return await self.ledger.extend(self.tenant, Extension(call_id, sequence, added, **judged))
 
     def unreserved(
         self,
         terms: Terms = A_MICRO_A_SECOND,
         *,
-        source: SourceKind = SourceKind.CREDITS,
+        sources: Sources = CREDITS,
         **asked: Any,
     ) -> Unreserved:
         """What a call is charged by that was never authorized."""
         facts = facts_of(**asked)
         known = self.payers.get(facts.payer_id)
-        return Unreserved(facts, known.version if known else 0, source, terms)
+        return Unreserved(facts, known.version if known else 0, sources, terms)
 
     async def settle(
         self, call_id: str, duration: int, unreserved: Unreserved | None = None
@@ -114,6 +127,12 @@ class World:
     def tenant_like(self, tenant_id: str) -> Tenant:
         """Another tenant with the same settings."""
         return replace(self.tenant, tenant_id=tenant_id)
+
+    async def use(self, payer: str) -> tuple[int, int]:
+        """A payer's open calls, and what they hold."""
+        row = await self.store.command("HGET", keys.busy(self.tenant.tenant_id), payer)
+        open_calls, held = (row or b"0 0").split()[:2]
+        return int(open_calls), int(held)
 
     async def epoch(self) -> int:
         """Counts the changes of the tenant's profiles."""

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from talktime_server.decision.calls import Decision, Question, facts_of
 from talktime_server.decision.numbering import Number, NumberPlan
+from talktime_server.decision.verdict import Decision, Question, facts_of
 from talktime_server.failure import Failure, Invalid, StoreAway, Violation
 from talktime_server.ledger.directory import Directory, Profiles
-from talktime_server.ledger.ledger import Asking, Ledger
-from talktime_server.words import NumberClass, SourceKind
+from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.operations import Asking
+from talktime_server.ledger.records import EMERGENCY
+from talktime_server.words import NumberClass
 
 GRANTED_SECONDS = 86_400  # nobody's emergency call ends because a router forgot to extend it
 MOST_WAITING = 10_000
@@ -124,6 +126,6 @@ class Emergencies:
             facts_of(question, Decision(number)),
             profiles.payer_version,
             GRANTED_SECONDS,
-            source=SourceKind.EMERGENCY,
+            sources=EMERGENCY,
         )
         await self._ledger.authorize(profiles.tenant, asking)

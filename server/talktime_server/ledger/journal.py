@@ -1,12 +1,14 @@
-"""The journal read back: its lines, and the proof that money is conserved."""
+"""The journal read back: its lines, and the proof that money and minutes are conserved."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from talktime_server.failure import NotFound, StoreAway
 from talktime_server.ledger import keys
-from talktime_server.ledger.ledger import Balance, Ledger
+from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.operations import Balance
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.store import Store
 from talktime_server.words import EntryKind
@@ -17,6 +19,16 @@ MOST_SCANNED = (
 )
 CALLS_AT_ONCE = 100
 ROUNDS = 5  # of a proof, when the tenant's calls keep moving
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMovement:
+    """How a line moved the minutes of a pool, in seconds of the month (202611) that they are of."""
+
+    pool_id: str
+    month: int
+    used_delta_seconds: int
+    held_delta_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +45,22 @@ class Entry:
     held_delta_micros: int
     seconds: int
     entered_ms: int
+    pools: tuple[PoolMovement, ...] = ()
+    postpaid_delta_micros: int = 0
+    postpaid_held_delta_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Three independent readings of a tenant's money. All differences are 0 when it is conserved."""
+    """Three independent readings of a tenant's money and minutes. All differences are 0 when they
+    are conserved.
+    """
 
     balance: Balance
     held_difference_micros: int
     journal_difference_micros: int
+    pool_difference_seconds: int
+    postpaid_difference_micros: int
     entries: int
     version_gaps: int
 
@@ -59,6 +78,8 @@ class Proof:
             self.difference_micros
             or self.held_difference_micros
             or self.journal_difference_micros
+            or self.pool_difference_seconds
+            or self.postpaid_difference_micros
             or self.version_gaps
         )
 
@@ -94,37 +115,32 @@ class Journal:
                 held = await self._held_by_calls(tenant.tenant_id)
             except NotFound:
                 continue  # a call ended and its receipt with it, while we looked
-            sums = await self._sums(tenant.tenant_id)
+            moved = await self._moved(tenant.tenant_id)
+            rows = await self._ledger.pool_rows(tenant.tenant_id)
             if (await self._ledger.balance(tenant)).version == balance.version:
-                settled_sum, held_sum, entries, gaps = sums
-                held_difference = balance.money.held_micros - held
-                journal_difference = abs(balance.money.settled_micros - settled_sum)
-                journal_difference += abs(balance.money.held_micros - held_sum)
-                gaps += abs(balance.version - entries)
-                return Proof(balance, held_difference, journal_difference, entries, gaps)
+                return _proof(balance, held, moved, rows)
         raise StoreAway("CONTENDED", "the tenant's calls keep moving; try at a quieter moment")
 
-    async def _held_by_calls(self, tenant_id: str) -> int:
+    async def _held_by_calls(self, tenant_id: str) -> "_Sums":
         ids = await self._store.command("ZRANGE", keys.open_calls(tenant_id), 0, -1)
-        held = 0
+        sums = _Sums()
         for start in range(0, len(ids), CALLS_AT_ONCE):
             shown = [
                 self._ledger.show(tenant_id, call_id.decode())
                 for call_id in ids[start : start + CALLS_AT_ONCE]
             ]
-            held += sum([call.held_micros for call in await asyncio.gather(*shown)])
-        return held
+            for call in await asyncio.gather(*shown):
+                sums.held += call.held_micros
+                sums.postpaid_held += call.invoice_held_micros
+                sums.pool_held += sum(part.held_seconds for part in call.slices)
+        return sums
 
-    async def _sums(self, tenant_id: str) -> tuple[int, int, int, int]:
-        settled = held = entries = gaps = version = 0
+    async def _moved(self, tenant_id: str) -> "_Sums":
+        sums = _Sums()
         async for _, entry in self._stream(tenant_id, ""):
             if entry:
-                settled += entry.settled_delta_micros
-                held += entry.held_delta_micros
-                entries += 1
-                gaps += entry.version != version + 1
-                version = entry.version
-        return settled, held, entries, gaps
+                sums.add(entry)
+        return sums
 
     async def _stream(self, tenant_id: str, after: str) -> AsyncIterator[tuple[str, Entry | None]]:
         """Every position of the tenant's shard, with the entry where it is the tenant's."""
@@ -139,6 +155,54 @@ class Journal:
                 return
 
 
+@dataclass(slots=True)
+class _Sums:
+    """What open calls hold, or what the lines of the journal come to."""
+
+    settled: int = 0
+    held: int = 0
+    postpaid: int = 0
+    postpaid_held: int = 0
+    pool_held: int = 0
+    minutes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    entries: int = 0
+    gaps: int = 0
+    version: int = 0
+
+    def add(self, entry: Entry) -> None:
+        self.settled += entry.settled_delta_micros
+        self.held += entry.held_delta_micros
+        self.postpaid += entry.postpaid_delta_micros
+        self.postpaid_held += entry.postpaid_held_delta_micros
+        for pool in entry.pools:
+            self.minutes[f"{pool.pool_id}@{pool.month}", "used"] += pool.used_delta_seconds
+            self.minutes[f"{pool.pool_id}@{pool.month}", "held"] += pool.held_delta_seconds
+        self.entries += 1
+        self.gaps += entry.version != self.version + 1
+        self.version = entry.version
+
+
+def _proof(balance: Balance, held: _Sums, moved: _Sums, rows: dict[str, tuple[int, int]]) -> Proof:
+    money = balance.money
+    minutes = sum(
+        abs(moved.minutes[name, "used"] - used) + abs(moved.minutes[name, "held"] - in_use)
+        for name, (used, in_use) in rows.items()
+    )
+    minutes += abs(sum(in_use for _, in_use in rows.values()) - held.pool_held)
+    postpaid = abs(balance.postpaid_micros - moved.postpaid)
+    postpaid += abs(balance.postpaid_held_micros - moved.postpaid_held)
+    postpaid += abs(balance.postpaid_held_micros - held.postpaid_held)
+    return Proof(
+        balance,
+        money.held_micros - held.held,
+        abs(money.settled_micros - moved.settled) + abs(money.held_micros - moved.held),
+        minutes,
+        postpaid,
+        moved.entries,
+        moved.gaps + abs(balance.version - moved.entries),
+    )
+
+
 def _entry(position: str, fields: dict[bytes, bytes], tenant_id: bytes) -> Entry | None:
     if fields[b"t"] != tenant_id:
         return None
@@ -151,4 +215,12 @@ def _entry(position: str, fields: dict[bytes, bytes], tenant_id: bytes) -> Entry
         int(fields[b"h"]),
         int(fields[b"d"]),
         int(fields[b"at"]),
+        tuple(_movement(part) for part in fields.get(b"p", b"").decode().split(";") if part),
+        int(fields.get(b"i", 0)),
+        int(fields.get(b"o", 0)),
     )
+
+
+def _movement(text: str) -> PoolMovement:
+    pool_id, month, used, held = text.split(" ")
+    return PoolMovement(pool_id, int(month), int(used), int(held))

@@ -7,104 +7,28 @@ money that is free (semantics 27), and no script ever walks a long list (90).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from talktime_server.failure import Conflict, Mismatch, NotFound, StoreAway
 from talktime_server.ledger import keys
+from talktime_server.ledger.meters import read_meters, read_pool_rows
+from talktime_server.ledger.operations import (
+    Asking,
+    Balance,
+    Extension,
+    Funding,
+    Judge,
+    Meters,
+    Outcome,
+    Stale,
+    Unreserved,
+)
 from talktime_server.ledger.profiles import Tenant
-from talktime_server.ledger.records import NO_PRICE, Call, Facts, Money, Terms
+from talktime_server.ledger.records import Call, Facts, Money
 from talktime_server.ledger.store import Script, Store
-from talktime_server.words import CallState, Reason, SourceKind
+from talktime_server.words import CallState
 
 ROUNDS = 100  # of expiring 100 due holds each, before a caller is told to come back
-
-
-class Stale(Exception):
-    """The profiles a decision was made by have changed: read them again and decide anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """A decision, ready to be held: who, what it was made by, and what pays. A dry one holds and
-    keeps nothing.
-    """
-
-    call_id: str
-    facts: Facts
-    payer_version: int
-    asked_seconds: int
-    source: SourceKind | None = None
-    refusal: Reason | None = None
-    terms: Terms = NO_PRICE
-    credit_line_micros: int = 0
-    dry: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """A wish for more talk time. `epoch` is that of the profiles the call was judged by again, None
-    when it was not.
-    """
-
-    call_id: str
-    sequence: int
-    added_seconds: int
-    epoch: int | None = None
-    refusal: Reason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """The ledger's word that a profile changed since the call was decided: judge it again, by
-    profiles of this epoch.
-    """
-
-    epoch: int
-    call: Call
-
-
-@dataclass(frozen=True, slots=True)
-class Unreserved:
-    """What to charge a call by that was never authorized, and the payer's profile that says so."""
-
-    facts: Facts
-    payer_version: int
-    source: SourceKind
-    terms: Terms
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A call after an operation; `replayed` when the operation had been done before."""
-
-    call: Call
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Funding:
-    """A tenant's money after a funding, and when what is unused of it is lost."""
-
-    money: Money
-    expires_ms: int
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """A tenant's money in full, in micros, and its open calls."""
-
-    money: Money
-    loaded_micros: int
-    spent_micros: int
-    expired_micros: int
-    refunded_micros: int
-    uncollected_micros: int
-    abandoned_calls: int
-    version: int
-    expires_ms: int
-    open_calls: int
 
 
 class Ledger:
@@ -129,9 +53,29 @@ class Ledger:
         """
         names, arguments = self._authorization(tenant, asking)
         answer = await self._when_free(tenant, lambda: self._authorize(names, arguments))
+        return self._decided(answer, asking)
+
+    async def authorize_batch(
+        self, tenant: Tenant, askings: Sequence[Asking], *, all_or_none: bool
+    ) -> list[Outcome]:
+        """Decides calls in one step, in order. Raises Stale; Mismatch when an id was used for another
+        call: nothing was done.
+        """
+        asks = [self._authorization(tenant, asking) for asking in askings]
+        mode = "all" if all_or_none else "any"
+        for _ in range(ROUNDS):
+            answers = await self._authorize.together(asks, mode)
+            due = {call_id for answer in answers if answer[0] == b"due" for call_id in answer[1:]}
+            if not due:
+                pairs = zip(answers, askings, strict=True)
+                return [self._decided(answer, asking) for answer, asking in pairs]
+            await self.expire(tenant, [call_id.decode() for call_id in due])
+        raise _expiring()
+
+    def _decided(self, answer: list[Any], asking: Asking) -> Outcome:
         if answer[0] == b"stale":
             raise Stale
-        call = self._call(answer, tenant.tenant_id)
+        call = self._call(answer)
         if not (call.ending and call.ending.unreserved):
             _refuse_another(call, asking.facts)
         return Outcome(call, answer[0] == b"replay")
@@ -147,6 +91,7 @@ class Ledger:
             keys.due(shard),
             keys.busy(owner),
             keys.journal(shard),
+            keys.meters(owner),
         )
         arguments = (
             asking.call_id,
@@ -156,15 +101,16 @@ class Ledger:
             str(asking.payer_version),
             facts.pack(),
             asking.refusal or "",
-            asking.source or "",
+            *asking.sources.texts(),
             *asking.terms.texts(),
             str(asking.asked_seconds),
             str(tenant.min_grant_seconds),
             str(tenant.lease_grace_seconds),
             str(asking.credit_line_micros),
-            str(tenant.max_open_calls),
-            str(tenant.max_open_calls_per_payer),
-            str(tenant.max_payer_hold_percent),
+            asking.limits,
+            "1" if asking.costly else "0",
+            facts.conference_id,
+            facts.conference_budget_micros,
             self._refusal_ttl,
             "1" if asking.dry else "0",
         )
@@ -183,6 +129,7 @@ class Ledger:
             keys.due(shard),
             keys.busy(owner),
             keys.journal(shard),
+            keys.meters(owner),
         )
         arguments = (
             wish.call_id,
@@ -191,10 +138,11 @@ class Ledger:
             "" if wish.epoch is None else str(wish.epoch),
             wish.refusal or "",
             "1" if wish.refusal and tenant.cut_running_calls else "0",
+            *wish.sources.texts(),
+            wish.limits,
             str(wish.sequence),
             str(wish.added_seconds),
             str(tenant.lease_grace_seconds),
-            str(tenant.max_payer_hold_percent),
         )
         answer = await self._when_free(tenant, lambda: self._extend(names, arguments))
         if answer[0] == b"stale":
@@ -203,7 +151,7 @@ class Ledger:
             return Judge(int(answer[1]), Call.read(answer[2]))
         if answer[0] == b"mismatch":
             raise Mismatch.of("sequence", "additional_seconds")
-        call = self._call(answer, owner)
+        call = self._call(answer)
         return Outcome(call, answer[0] == b"replay")
 
     async def settle(
@@ -225,6 +173,7 @@ class Ledger:
             keys.journal(keys.shard_of(owner)),
             keys.unmatched(owner, call_id),
             keys.payer(owner, unreserved.facts.payer_id if unreserved else ""),
+            keys.meters(owner),
         )
         arguments = (
             call_id,
@@ -238,7 +187,7 @@ class Ledger:
         answer = await self._when_free(tenant, lambda: self._settle(names, arguments))
         if answer[0] == b"stale":
             raise Stale
-        call = self._call(answer, owner)
+        call = self._call(answer)
         if unreserved and call.ending and call.ending.unreserved:
             _refuse_another(call, unreserved.facts)
         return Outcome(call, answer[0] == b"replay")
@@ -251,14 +200,15 @@ class Ledger:
             keys.open_calls(tenant_id),
             keys.busy(tenant_id),
             keys.journal(keys.shard_of(tenant_id)),
+            keys.meters(tenant_id),
         )
         answer = await self._release(names, (call_id, tenant_id, self._receipt_ttl))
-        return Outcome(self._call(answer, tenant_id), answer[0] == b"replay")
+        return Outcome(self._call(answer), answer[0] == b"replay")
 
     async def show(self, tenant_id: str, call_id: str) -> Call:
         """A call as stored. Raises NotFound."""
         answer = await self._show((keys.call(tenant_id, call_id),), ())
-        return self._call(answer, tenant_id)
+        return self._call(answer)
 
     async def add_funds(
         self, tenant_id: str, funding_id: str, amount_micros: int, expire_days: int
@@ -296,6 +246,14 @@ class Ledger:
         settled, held, *sums = map(int, rest)
         return Balance(Money(settled, held), *sums)
 
+    async def meters(self, tenant_id: str) -> Meters:
+        """Licences assigned, and what is used and held of each pool this month."""
+        return await read_meters(self._store, tenant_id)
+
+    async def pool_rows(self, tenant_id: str) -> dict[str, tuple[int, int]]:
+        """What is used and held, in seconds, by pool and month as "US/MCOPSTN1@202611"."""
+        return await read_pool_rows(self._store, tenant_id)
+
     async def expire(self, tenant: Tenant, call_ids: Sequence[str]) -> None:
         """Ends the holds of calls whose lease is over; leaves the others alone."""
         owner = tenant.tenant_id
@@ -311,6 +269,7 @@ class Ledger:
                         keys.due(shard),
                         keys.busy(owner),
                         keys.journal(shard),
+                        keys.meters(owner),
                     ),
                     (call_id, owner, charge, self._receipt_ttl),
                 )
@@ -327,10 +286,10 @@ class Ledger:
             if answer[0] != b"due":
                 return answer
             await self.expire(tenant, [call_id.decode() for call_id in answer[1:]])
-        raise StoreAway("EXPIRING", "too many holds are expiring at once; try again")
+        raise _expiring()
 
     @staticmethod
-    def _call(answer: list[Any], tenant_id: str) -> Call:
+    def _call(answer: list[Any]) -> Call:
         """The call of an answer, or the failure its word stands for."""
         word = answer[0]
         if word in (b"new", b"replay"):
@@ -340,6 +299,10 @@ class Ledger:
         if word == b"no_tenant":
             raise unknown_tenant()
         raise _ended(Call.read(answer))
+
+
+def _expiring() -> StoreAway:
+    return StoreAway("EXPIRING", "too many holds are expiring at once; try again")
 
 
 def unknown_tenant() -> NotFound:
@@ -356,13 +319,14 @@ def _refuse_another(call: Call, asked: Facts) -> None:
 
 def _unreserved_texts(unreserved: Unreserved | None) -> tuple[str, ...]:
     if unreserved is None:
-        return ("",) * 8
+        return ("",) * 9
     facts = unreserved.facts
     return (
         facts.pack(),
         facts.payer_id,
         str(unreserved.payer_version),
-        unreserved.source,
+        unreserved.sources.kinds(),
+        unreserved.sources.plan(),
         *unreserved.terms.texts(),
     )
 

@@ -72,6 +72,36 @@ class Payer:
     version: int = 0
 
 
+def limits_of(tenant: Tenant, payer: Payer | None) -> str:
+    """The limits that a call is held against, as the scripts take them; empty when there is none.
+
+    Five of the tenant, five of the payer (its own, else those the tenant has for each), the share
+    of the balance in percent, and the seconds in which the payer's calls are counted: a call that
+    no payer asks for is counted by the minute (domain.md 8).
+    """
+    own = payer or NOBODY
+    rate, window = own.max_calls_per_second or tenant.max_calls_per_second_per_payer, 1
+    if payer is None:
+        rate, window = tenant.max_unassigned_calls_per_minute, 60
+    limits = (
+        tenant.max_open_calls,
+        tenant.max_calls_per_second,
+        tenant.max_spend_per_day_micros,
+        tenant.max_spend_per_month_micros,
+        tenant.max_costly_calls_per_day,
+        own.max_open_calls or tenant.max_open_calls_per_payer,
+        rate,
+        own.max_spend_per_day_micros or tenant.max_spend_per_day_per_payer_micros,
+        own.max_spend_per_month_micros or tenant.max_spend_per_month_per_payer_micros,
+        own.max_costly_calls_per_day or tenant.max_costly_calls_per_day_per_payer,
+        tenant.max_payer_hold_percent,
+    )
+    return " ".join(map(str, (*limits, window))) if any(limits) else ""
+
+
+NOBODY = Payer("", "")
+
+
 def to_json(record: Tenant | Payer) -> str:
     """The text that is stored; the version is the store's and stays out of it."""
     body = asdict(record)

@@ -139,9 +139,15 @@ class Sources:
 
     def plan(self) -> str:
         """The pools, as the scripts take them."""
-        return ";".join(pool.text() for pool in self.pools)
+        return ";".join([pool.text() for pool in self.pools])
+
+    def texts(self) -> tuple[str, str, str]:
+        """All of it, as the scripts take it."""
+        short = self.short if self.pools and not self.money else ""
+        return self.kinds(), self.plan(), short
 
 
+NOTHING = Sources()
 INCLUDED = Sources(SourceKind.INCLUDED)
 EMERGENCY = Sources(SourceKind.EMERGENCY)
 CREDITS = Sources(credits=True)
@@ -181,7 +187,9 @@ NO_PRICE = Terms()
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The answer of an Authorize or an Extend: talk time, what it holds, and the money right after."""
+    """The answer of an Authorize or an Extend: talk time, what pays for it in the order of use, the
+    credits it holds, and the money right after.
+    """
 
     granted_seconds: int
     held_micros: int
@@ -192,11 +200,14 @@ class Grant:
     refusal: Reason | None = None
     sequence: int = 0
     reacquired: bool = False
+    stretches: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a hold ended: talk time in seconds, money in micros."""
+    """How a hold ended: talk time in seconds, money in micros. `charged_micros` is what credits
+    paid, `invoiced_micros` what went to the invoice; nothing paid for `uncovered_seconds`.
+    """
 
     duration_seconds: int
     billed_seconds: int
@@ -208,17 +219,29 @@ class Ending:
     money: Money
     ended_ms: int
     released_micros: int = 0
+    uncovered_seconds: int = 0
+    invoiced_micros: int = 0
+    stretches: tuple[Stretch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Minutes of a pool that a call holds and was charged, in seconds."""
+
+    pool_id: str
+    held_seconds: int
+    used_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call as stored. `first` is the answer of its Authorize, `last` of its last Extend, `ending`
-    the receipt of its end.
+    the receipt of its end. `free` is what it was if nothing pays for it (INCLUDED, EMERGENCY).
     """
 
     state: CallState
     facts: Facts
-    source: SourceKind | None
+    free: SourceKind | None
     held_micros: int
     granted_seconds: int
     lease_ms: int
@@ -226,84 +249,99 @@ class Call:
     first: Grant | None
     last: Grant | None
     ending: Ending | None
+    invoice_held_micros: int = 0
+    slices: tuple[Slice, ...] = ()
+
+    @property
+    def priced(self) -> bool:
+        """Whether a rate was frozen on it."""
+        return bool(self.facts.destination)
 
     @classmethod
     def read(cls, view: list[Any]) -> Self:
         """From a script's view of it (book.lua)."""
-        (
-            _,
-            state,
-            facts,
-            source,
-            why,
-            held,
-            granted,
-            lease,
-            terms,
-            first,
-            last,
-            done,
-            last_why,
-        ) = view
+        state, facts, source, why, held, granted, lease, terms, first, last, done = view[1:12]
+        last_why, owed, slices, first_split, last_split, done_split = view[12:]
+        kind = source.decode()
         return cls(
             state=CallState(state.decode()),
             facts=Facts.unpack(facts.decode()),
-            source=SourceKind(source.decode()) if source else None,
+            free=SourceKind(kind) if kind in _FREE else None,
             held_micros=int(held),
             granted_seconds=int(granted),
             lease_ms=int(lease),
             terms=Terms(*map(int, terms)),
-            first=_first(first, why),
-            last=_last(last, last_why),
-            ending=_ending(done),
+            first=_first(first, why, first_split, kind),
+            last=_last(last, last_why, last_split, kind),
+            ending=_ending(done, done_split, kind),
+            invoice_held_micros=int(owed),
+            slices=tuple(Slice(s[0].decode(), int(s[1]), int(s[2])) for s in slices),
         )
+
+
+_FREE = frozenset({SourceKind.INCLUDED, SourceKind.EMERGENCY})
+_MONEY = {b"CREDITS": SourceKind.CREDITS, b"POSTPAID": SourceKind.POSTPAID}
+
+
+def _stretches(split: list[Any], source: str, seconds: int, micros: int) -> tuple[Stretch, ...]:
+    """What paid which part; a call with one source is kept without saying it."""
+    if split:
+        return tuple(_stretch(*part) for part in split)
+    if not (seconds and source):
+        return ()
+    return (Stretch(SourceKind(source.partition("+")[0]), seconds, micros),)
+
+
+def _stretch(name: bytes, seconds: int, micros: int) -> Stretch:
+    kind = _MONEY.get(name)
+    if kind:
+        return Stretch(kind, int(seconds), int(micros))
+    return Stretch(SourceKind.POOL, int(seconds), 0, name.decode())
 
 
 def _reason(word: bytes) -> Reason | None:
     return Reason(word.decode()) if word else None
 
 
-def _first(row: list[bytes], why: bytes) -> Grant | None:
+def _first(row: list[bytes], why: bytes, split: list[Any], source: str) -> Grant | None:
     if not row:
         return None
     granted, held, lease, final, settled, all_held, at = map(int, row)
-    return Grant(granted, held, lease, bool(final), Money(settled, all_held), at, _reason(why))
-
-
-def _last(row: list[bytes], why: bytes) -> Grant | None:
-    if not row:
-        return None
-    sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = map(int, row)
-    money = Money(settled, all_held)
     return Grant(
         granted,
         held,
         lease,
         bool(final),
-        money,
+        Money(settled, all_held),
+        at,
+        _reason(why),
+        stretches=_stretches(split, source, granted, held),
+    )
+
+
+def _last(row: list[bytes], why: bytes, split: list[Any], source: str) -> Grant | None:
+    if not row:
+        return None
+    sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = map(int, row)
+    return Grant(
+        granted,
+        held,
+        lease,
+        bool(final),
+        Money(settled, all_held),
         at,
         _reason(why),
         sequence,
         bool(reacquired),
+        () if why else _stretches(split, source, granted, held),
     )
 
 
-def _ending(row: list[bytes]) -> Ending | None:
+def _ending(row: list[bytes], split: list[Any], source: str) -> Ending | None:
     if not row:
         return None
-    (
-        duration,
-        billed,
-        charged,
-        uncollected,
-        late,
-        overrun,
-        unreserved,
-        settled,
-        held,
-        at,
-    ) = map(int, row[:10])
-    released = int(row[10]) if len(row) > 10 else 0
+    duration, billed, charged, uncollected, late, overrun, unreserved = map(int, row[:7])
+    settled, held, at, released, uncovered, invoiced = map(int, row[7:])
     return Ending(
         duration,
         billed,
@@ -315,4 +353,7 @@ def _ending(row: list[bytes]) -> Ending | None:
         Money(settled, held),
         at,
         released,
+        uncovered,
+        invoiced,
+        _stretches(split, source, duration, charged),
     )

@@ -25,6 +25,7 @@ from talktime_server.ledger import keys
 
 BATCH = 100  # operations in one script call, so that none holds the store longer than about a millisecond
 CONNECTIONS = 16
+SHARED = ("book", "sources", "leave")  # put in front of each script
 # Errors by which a store says that it ran nothing.
 REFUSALS = (
     "BUSY",
@@ -90,7 +91,7 @@ class Script:
 
     def __init__(self, store: "Store", name: str) -> None:
         here = files("talktime_server.ledger.lua")
-        text = here.joinpath("book.lua").read_text() + here.joinpath(f"{name}.lua").read_text()
+        text = "".join(here.joinpath(f"{part}.lua").read_text() for part in (*SHARED, name))
         self.name = name
         self.text = text.encode()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
@@ -111,6 +112,20 @@ class Script:
         batch.arguments.extend(arguments)
         batch.waiting.append(answer)
         return answer
+
+    async def together(
+        self, asks: Sequence[tuple[Sequence[str], Sequence[str]]], mode: str
+    ) -> list[Answer]:
+        """Asks for operations that are one step: in a script call of their own, at most BATCH."""
+        assert 0 < len(asks) <= BATCH
+        names = [name for ask in asks for name in ask[0]]
+        arguments = [argument for ask in asks for argument in ask[1]]
+        running = asyncio.ensure_future(self._store.evaluate(self, names, [*arguments, mode]))
+        answers = await asyncio.shield(running)
+        for answer in answers:
+            if answer[0] == b"error":
+                raise refused(answer[1].decode(errors="replace"))
+        return answers
 
     def _leave(self, batch: _Batch) -> None:
         if self._next is batch:

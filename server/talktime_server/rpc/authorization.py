@@ -10,10 +10,11 @@ from typing import Any
 from google.protobuf.message import Message
 
 from talktime.v1 import authorization_service_pb2 as pb
-from talktime_server.decision.calls import Calls, Question
+from talktime_server.decision.calls import Calls
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.decision.quote import explain
-from talktime_server.failure import Failure, NotServed
+from talktime_server.decision.verdict import Question
+from talktime_server.failure import Failure
 from talktime_server.rpc import messages
 from talktime_server.rpc.decoding import Checks
 from talktime_server.rpc.messages import CALL_TYPE_WORDS
@@ -32,6 +33,9 @@ from talktime_server.words import CallType
 SERVICE = "/talktime.v1.AuthorizationService/"
 ROUTERS = frozenset({Role.ROUTER, Role.OPERATOR})
 MAX_SECONDS = 86_400
+MAX_LEGS = 100
+BATCH_BYTES = 64 * 1024
+MAX_BUDGET = 10**12
 MAX_SEQUENCE = 1_000_000_000
 _CALL_TYPES = frozenset(CALL_TYPE_WORDS)
 
@@ -54,7 +58,9 @@ class Authorization:
         ending = Lane.ENDING
         return [
             _row("Authorize", pb.AuthorizeRequest, self._authorize, first=self.emergency),
-            _row("AuthorizeBatch", pb.AuthorizeBatchRequest, _not_served),
+            _row(
+                "AuthorizeBatch", pb.AuthorizeBatchRequest, self._authorize_batch, cap=BATCH_BYTES
+            ),
             _row("Extend", pb.ExtendRequest, self._extend),
             _row("Settle", pb.SettleRequest, self._settle, lane=ending),
             _row("Release", pb.ReleaseRequest, self._release, lane=ending),
@@ -92,6 +98,25 @@ class Authorization:
         checks.done()
         answer = await self._calls.authorize(_question(request, tenant_id, request.call_id))
         return messages.authorization(answer)
+
+    async def _authorize_batch(
+        self, request: pb.AuthorizeBatchRequest, identity: Identity
+    ) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        checks.items("legs", request.legs, MAX_LEGS, least=1)
+        legs = [leg.call for leg in request.legs[:MAX_LEGS]]
+        seen: set[str] = set()
+        for number, leg in enumerate(legs):
+            _check_leg(checks, leg, f"legs[{number}].call.", tenant_id, seen)
+        checks.done()
+        answers = await self._calls.authorize_batch(
+            [_question(leg, tenant_id, leg.call_id) for leg in legs],
+            all_or_none=request.all_or_none,
+        )
+        verdicts = [messages.authorization(answer) for answer in answers]
+        granted = sum(verdict.outcome == pb.OUTCOME_AUTHORIZED for verdict in verdicts)
+        return pb.AuthorizeBatchResponse(verdicts=verdicts, authorized_legs=granted)
 
     async def _extend(self, request: pb.ExtendRequest, identity: Identity) -> Message:
         checks = Checks()
@@ -148,6 +173,8 @@ class Authorization:
             to_number=request.to_number,
             requested_seconds=request.requested_seconds,
             routing_number=request.routing_number,
+            conference_id=request.conference_id,
+            conference_budget_micros=request.conference_budget_micros,
         )
         checks = Checks()
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
@@ -157,7 +184,9 @@ class Authorization:
         checks.done()
         quote = await self._calls.quote(_question(asked, tenant_id, ""))
         lines = [
-            pb.Check(name=step.name, passed=step.passed, explanation=step.explanation)
+            pb.Check(
+                name=step.name, passed=step.passed, explanation=step.explanation, rule=step.rule
+            )
             for step in explain(quote)
         ]
         return messages.quotation(quote.answer, lines)
@@ -229,13 +258,14 @@ def _row(
     lane: Lane = Lane.ORDINARY,
     writes: bool = True,
     first: Any = None,
+    cap: int = HOT_BODY_BYTES,
 ) -> Method:
     return Method(
         SERVICE + name,
         request,
         roles,
         _timeless(answer),
-        HOT_BODY_BYTES,
+        cap,
         lane,
         writes=writes,
         passes_first=first,
@@ -249,10 +279,6 @@ def _timeless(answer: Callable[[Any, Identity], Awaitable[Message]]) -> Answer:
         return answer(request, identity)
 
     return timed
-
-
-async def _not_served(request: Message, identity: Identity) -> Message:
-    raise NotServed("NOT_SERVED", "this method is not served yet")
 
 
 def _asked(operation: pb.Operation) -> Any:
@@ -274,18 +300,35 @@ def _check_fields(
     dialled: str,
     required: bool = True,
 ) -> None:
-    checks.id(f"{path}payer_id", request.payer_id)
+    if request.call_type != pb.CALL_TYPE_UNASSIGNED_IN:
+        checks.id(f"{path}payer_id", request.payer_id)
     checks.enum(f"{path}call_type", request.call_type, _CALL_TYPES)
     checks.number(f"{path}from_number", request.from_number, required=False)
     checks.number(f"{path}to_number", dialled, required=required)
     checks.id(f"{path}conference_id", request.conference_id, required=False)
     checks.seconds(f"{path}requested_seconds", request.requested_seconds, 0, MAX_SECONDS)
     checks.number(f"{path}routing_number", request.routing_number, required=False)
+    budget = request.conference_budget_micros
+    checks.micros(f"{path}conference_budget_micros", budget, 0, MAX_BUDGET)
+    if budget and not request.conference_id:
+        text = "is required with a conference_budget_micros"
+        checks.blame(f"{path}conference_id", "MISSING_FIELD", text)
+
+
+def _check_leg(
+    checks: Checks, leg: pb.AuthorizeRequest, path: str, tenant_id: str, seen: set[str]
+) -> None:
+    _check_same(checks, f"{path}tenant_id", leg.tenant_id, tenant_id)
+    checks.call_id(f"{path}call_id", leg.call_id)
+    _check_fields(checks, leg, path, dialled=leg.to_number)
+    if leg.call_id in seen:
+        checks.blame(f"{path}call_id", "DUPLICATE_ID", "stands in an earlier leg too")
+    seen.add(leg.call_id)
 
 
 def _check_same(checks: Checks, field: str, value: str, expected: str) -> None:
     if value and value != expected:
-        checks.blame(field, "DIFFERS", "is another than the settle's own")
+        checks.blame(field, "DIFFERS", "is another than the request's own")
 
 
 def _checked_call(request: Any, identity: Identity) -> str:
@@ -298,16 +341,18 @@ def _checked_call(request: Any, identity: Identity) -> str:
 
 
 def _question(request: pb.AuthorizeRequest, tenant_id: str, call_id: str) -> Question:
+    call_type = CALL_TYPE_WORDS.get(request.call_type, CallType.USER_OUT)
     return Question(
         tenant_id,
         call_id,
-        request.payer_id,
-        CALL_TYPE_WORDS.get(request.call_type, CallType.USER_OUT),
+        "" if call_type is CallType.UNASSIGNED_IN else request.payer_id,
+        call_type,
         request.from_number,
         request.to_number,
         request.conference_id,
         request.requested_seconds,
         request.routing_number,
+        request.conference_budget_micros,
     )
 
 

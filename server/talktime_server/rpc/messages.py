@@ -2,6 +2,7 @@
 alone, so a repeat is equal.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -11,7 +12,7 @@ from talktime.v1 import authorization_service_pb2 as pb
 from talktime_server.decision.calls import Answer
 from talktime_server.decision.rating import Rate
 from talktime_server.ledger.profiles import Tenant
-from talktime_server.ledger.records import Call, Ending, Grant, Money
+from talktime_server.ledger.records import Call, Ending, Grant, Money, Stretch
 from talktime_server.rpc.account_messages import payer_message as payer_message
 from talktime_server.rpc.account_messages import tenant_message as tenant_message
 from talktime_server.words import CallState, CallType, NumberClass, Reason, SourceKind
@@ -46,8 +47,8 @@ def balance(money: Money, tenant: Tenant) -> pb.Balance:
 
 
 def rate(call: Call) -> pb.Rate | None:
-    """The price frozen on a call; None where nothing is charged."""
-    if call.source is not SourceKind.CREDITS or call.state is CallState.REFUSED:
+    """The price frozen on a call; None where no money may pay."""
+    if not call.priced or call.state is CallState.REFUSED:
         return None
     return pb.Rate(
         destination=call.facts.destination,
@@ -57,6 +58,7 @@ def rate(call: Call) -> pb.Rate | None:
         initial_seconds=call.terms.initial_seconds,
         increment_seconds=call.terms.increment_seconds,
         deck_version=call.facts.deck_version,
+        origin=call.facts.origin,
     )
 
 
@@ -70,7 +72,20 @@ def deck_rate(found: Rate) -> pb.Rate:
         initial_seconds=found.initial_seconds,
         increment_seconds=found.increment_seconds,
         deck_version=found.deck_version,
+        origin=found.origin,
     )
+
+
+def _sources(stretches: Iterable[Stretch]) -> list[pb.Source]:
+    return [
+        pb.Source(
+            kind=SOURCES[part.kind],
+            pool_id=part.pool_id,
+            seconds=part.seconds,
+            amount_micros=part.amount_micros,
+        )
+        for part in stretches
+    ]
 
 
 def authorization(answer: Answer) -> pb.AuthorizeResponse:
@@ -112,18 +127,13 @@ def extension(answer: Answer) -> pb.ExtendResponse:
 def _decision(answer: Answer, grant: Grant) -> dict[str, Any]:
     """The fields that every decision answers."""
     call, granted = answer.call, grant.refusal is None
-    source = pb.Source(
-        kind=SOURCES[call.source or ""],
-        seconds=grant.granted_seconds,
-        amount_micros=grant.held_micros,
-    )
     return {
         "outcome": pb.OUTCOME_AUTHORIZED if granted else pb.OUTCOME_REFUSED,
         "reason": REASONS[grant.refusal or ""],
         "granted_seconds": grant.granted_seconds,
         "lease_seconds": grant.lease_seconds,
         "final_grant": grant.final,
-        "sources": [source] if granted else [],
+        "sources": _sources(grant.stretches),
         "rate": rate(call),
         "number_class": CLASSES[call.facts.number_class],
         "country": call.facts.country,
@@ -136,15 +146,10 @@ def settlement(answer: Answer) -> pb.SettleResponse:
     """The receipt of a settled call."""
     call, ending = answer.call, answer.call.ending
     assert ending is not None
-    charge = pb.Source(
-        kind=SOURCES[call.source or ""],
-        seconds=ending.duration_seconds,
-        amount_micros=ending.charged_micros,
-    )
     return pb.SettleResponse(
         outcome=pb.OUTCOME_AUTHORIZED,
-        charges=[charge] if ending.duration_seconds else [],
-        charged_micros=ending.charged_micros,
+        charges=_sources(ending.stretches),
+        charged_micros=ending.charged_micros + ending.invoiced_micros,
         late=ending.late,
         overrun=ending.overrun,
         unreserved=ending.unreserved,
@@ -155,6 +160,7 @@ def settlement(answer: Answer) -> pb.SettleResponse:
         billed_seconds=ending.billed_seconds,
         rate=rate(call),
         settled_time=instant(ending.ended_ms),
+        uncovered_seconds=ending.uncovered_seconds,
     )
 
 
@@ -206,4 +212,5 @@ def _asked(call: Call, tenant_id: str, call_id: str) -> pb.AuthorizeRequest:
         conference_id=facts.conference_id,
         requested_seconds=int(facts.requested_seconds),
         routing_number=facts.routing_number,
+        conference_budget_micros=int(facts.conference_budget_micros),
     )

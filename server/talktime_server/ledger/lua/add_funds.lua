@@ -8,7 +8,7 @@
 --   "limit"; "no_tenant"; "error" with what was wrong.
 
 local function add_funds(tenant_key, funding, journal, funding_id, tenant_id, amount, days)
-  local receipt = redis.call("HMGET", funding, "amount", "days", "settled", "held", "expiry")
+  local receipt = book.fundings[funding] or redis.call("HMGET", funding, "amount", "days", "settled", "held", "expiry")
   if receipt[1] then
     if receipt[1] ~= amount or receipt[2] ~= days then
       return { "mismatch", receipt[1] ~= amount and "amount_micros" or "expire_days" }
@@ -21,17 +21,19 @@ local function add_funds(tenant_key, funding, journal, funding_id, tenant_id, am
     return { "no_tenant" }
   end
   lapse(tenant, journal, tenant_id)
-  local loaded = tonumber(redis.call("HGET", tenant.key, "loaded") or "0") + micros
+  local loaded = tonumber(redis.call("HGET", tenant.key, "loaded") or "0") + (tenant.sums.loaded or 0) + micros
   if tenant.settled + micros > MOST or loaded > MOST then
     return { "limit" }
   end
 
   -- After this point it must succeed.
-  local expiry = tenant.now + life_days * 86400000
-  redis.call("HSET", tenant.key, "loaded", loaded, "lot", math.max(expiry, tenant.lot))
+  local expiry = tenant.now + life_days * DAY_MS
+  tenant.lot = math.max(expiry, tenant.lot)
+  add_up(tenant, "loaded", micros)
   enter(tenant, journal, tenant_id, "FUND", funding_id, micros, 0, 0)
-  redis.call("HSET", funding, "amount", amount, "days", days, "settled", tenant.settled, "held", tenant.held,
-    "expiry", expiry)
+  book.fundings[funding] = { amount, days, tenant.settled, tenant.held, expiry }
+  book.lines[#book.lines + 1] = { "HSET", funding, "amount", amount, "days", days, "settled", tenant.settled, "held", tenant.held,
+    "expiry", expiry }
   return { "new", tenant.settled, tenant.held, expiry }
 end
 

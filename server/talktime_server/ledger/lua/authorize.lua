@@ -1,19 +1,54 @@
--- Decides calls: gives the first answer again, refuses, or holds the money.
+-- Decides calls: gives the first answer again, refuses, or holds what pays.
 --
 -- A script, because the check of the balance and the hold must be one step, or two callers spend the same cent.
 --
--- KEYS, for each operation: tenant, payer, call, open, due, busy, journal
+-- KEYS, for each operation: tenant, payer, call, open, due, busy, journal, meters
 -- ARGV, for each operation: call_id; tenant_id; payer_id; tenant's profile version; payer's profile version (0: no such payer);
---   facts (text, kept); refusal (a reason, or empty); source (INCLUDED, CREDITS, EMERGENCY); rate and fee (micros);
---   initial, increment, asked, least grant, grace (seconds); credit line (micros below zero that may be held); most open calls;
---   most open calls of the payer; most percent of the balance for the payer; life of a refusal's receipt (seconds);
---   1 to decide alone and keep nothing (a quote), else 0
+--   facts (text, kept); refusal (a reason, or empty); source (INCLUDED, EMERGENCY, CREDITS, CREDITS+POSTPAID, POSTPAID, or empty: pools
+--   alone); pools (text, see sources.lua); refusal when pools alone are too little; rate and fee (micros); initial, increment, asked, least
+--   grant, grace (seconds); credit line (micros below zero that may be held); limits (text, or empty); 1 for a costly call; conference
+--   (its id when it has a budget, else empty); its budget (micros); life of a refusal's receipt (seconds); 1 to decide alone and keep
+--   nothing (a quote), else 0
+--   Then, for operations that belong together: "any", or "all" when each is to be granted or none.
 -- Returns, for each operation: "replay" or "new" with the call's view; "stale" (profiles changed: read them and ask again);
---   "due" with call ids (expire these and ask again); "no_tenant"; "error" with what was wrong.
+--   "due" with call ids (expire these and ask again); "no_tenant"; "error" with what was wrong. Of operations that belong together, nothing
+--   was done as long as one is none of the first two.
 
-local function authorize(tenant_key, payer_key, call_key, open, due, busy, journal, call_id, tenant_id, payer_id, tenant_profile,
-    payer_profile, facts, refusal, source, rate, fee, initial, increment, asked, least, grace, line, most_open, most_payer_open,
-    most_percent, refusal_ttl, dry)
+-- A limit that is reached is told once a day, to be noticed: a line of the journal names whose it is.
+local function tell(tenant, journal, tenant_id, payer_id, use, whose)
+  local row = whose == "tenant" and tenant.use or use
+  if whose ~= "conference" and row.told == 0 then
+    row.told, use.changed = 1, true
+    enter(tenant, journal, tenant_id, "LIMIT", row == use and payer_id or "", 0, 0, 0)
+  end
+end
+
+-- What stands in the way before money is looked at: too many calls, or too many costly ones.
+local function too_many(tenant, use, open, limits, second, costly)
+  local t, p = limits.tenant, limits.payer
+  local window = math.floor(second / limits.window)
+  if (t.open > 0 and count_open(open) >= t.open) or (p.open > 0 and use.open >= p.open)
+    or (t.rate > 0 and tenant.use.second == second and tenant.use.started >= t.rate)
+    or (p.rate > 0 and use.second == window and use.started >= p.rate) then
+    return "CALL_LIMIT"
+  elseif costly and t.costly > 0 and tenant.use.costly >= t.costly then
+    limits.reached = "tenant"
+    return "SPEND_LIMIT"
+  elseif costly and p.costly > 0 and use.costly >= p.costly then
+    limits.reached = "payer"
+    return "SPEND_LIMIT"
+  end
+  return ""
+end
+
+local function count_start(use, second, costly)
+  use.started = use.second == second and use.started + 1 or 1
+  use.second, use.costly, use.changed = second, use.costly + (costly and 1 or 0), true
+end
+
+local function authorize(tenant_key, payer_key, call_key, open, due, busy, journal, meters, call_id, tenant_id, payer_id, tenant_profile,
+    payer_profile, facts, refusal, source, plan, short, rate, fee, initial, increment, asked, least, grace, line, limits, costly,
+    conference, budget, refusal_ttl, dry)
   local known = dry == "0" and read_call(call_key)
   if known then
     return view("replay", known)
@@ -23,25 +58,30 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
     return { "no_tenant" }
   end
   local emergency = source == "EMERGENCY"
-  local payer_version = redis.call("HGET", payer_key, "pv") or "0"
-  if not emergency and (tenant.profile ~= tenant_profile or payer_version ~= payer_profile) then
+  if not emergency and (tenant.profile ~= tenant_profile or payer_version(payer_key) ~= payer_profile) then
     return { "stale" }
   end
-  local terms = read_terms(rate, fee, initial, increment)
-  asked, grace, line = whole(asked, 1, MOST_SECONDS), whole(grace, 0, 3600), whole(line, 0, MOST_AT_ONCE)
-  least, refusal_ttl = whole(least, 0, 3600), whole(refusal_ttl, 1, 1e9)
-  most_open, most_payer_open, most_percent = whole(most_open, 0, 1e6), whole(most_payer_open, 0, 1e6), whole(most_percent, 0, 100)
-  local use = read_payer_use(busy, payer_id)
-  local granted, cost = asked, 0
+  asked, least, grace, line = whole(asked, 1, MOST_SECONDS), whole(least, 0, 3600), whole(grace, 0, 3600), whole(line, 0, MOST_AT_ONCE)
+  local bounds = read_limits(limits)
+  budget, refusal_ttl = whole(budget, 0, MOST_AT_ONCE), whole(refusal_ttl, 1, 1e9)
+  local call = { facts = facts, payer = payer_id, source = source, terms = read_terms(rate, fee, initial, increment), held = 0,
+    granted = 0, lease = 0, short = short ~= "" and short or nil, plan = plan ~= "" and plan or nil, line = line > 0 and line or nil,
+    limits = limits ~= "" and limits or nil }
+  call.month = call.plan and tenant.month
+  if budget > 0 then
+    call.conference, call.budget = conference, budget
+  end
+  local use, spent = payer_use(busy, payer_id, tenant), budget_of(meters, call)
+  local second, held = math.floor(tenant.now / 1000), { drawn = {}, granted = asked, talk = 0, rest = 0, credits = 0, invoiced = 0, why = "" }
 
   if refusal == "" and not emergency then
-    if (most_open > 0 and redis.call("ZCARD", open) >= most_open) or (most_payer_open > 0 and use.open >= most_payer_open) then
-      refusal = "CALL_LIMIT"
-    elseif source == "CREDITS" then
+    refusal = bounds.given and too_many(tenant, use, open, bounds, second, costly == "1") or ""
+    if refusal == "" and source ~= "INCLUDED" then
       lapse(tenant, journal, tenant_id)
-      granted, cost, refusal = hold_for(terms, asked, least, purse(tenant, use, 0, line, most_percent))
+      held = cover(tenant, use, meters, call, asked, bounds, spent)
+      refusal = (held.granted == 0 or held.granted < asked and held.granted < least) and held.why or ""
     end
-    if refusal ~= "" or granted < asked then
+    if refusal ~= "" or held.talk < asked and (held.granted < asked or call.plan) then
       local expired = due_calls(open, tenant.now)
       if #expired > 0 then
         return { "due", unpack(expired) }
@@ -49,30 +89,57 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
     end
   end
 
-  local call = { facts = facts, payer = payer_id, source = source, terms = terms, held = cost, granted = granted, lease = 0 }
   if refusal ~= "" then
-    call.state, call.why, call.held, call.granted = "REFUSED", refusal, 0, 0
+    call.state, call.why, call.granted = "REFUSED", refusal, 0
     call.first = { 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now }
     if dry == "0" then
+      if bounds.reached then
+        tell(tenant, journal, tenant_id, payer_id, use, bounds.reached)
+      end
       write_call(call_key, call, refusal_ttl)
     end
     return view("new", call)
   end
-  call.state, call.lease, call.line = "OPEN", tenant.now + (granted + grace) * 1000, line > 0 and line or nil
-  call.epoch, call.first = tenant.epoch, { granted, cost, granted + grace, granted < asked and 1 or 0, tenant.settled, tenant.held, tenant.now }
+  call.state, call.granted, call.lease, call.epoch = "OPEN", held.granted, tenant.now + (held.granted + grace) * 1000, tenant.epoch
+  call.first = { held.granted, held.credits, held.granted + grace, held.granted < asked and 1 or 0, tenant.settled, tenant.held, tenant.now }
+  call.first_split = split_of(held.drawn, held.talk, held.rest, held.credits, held.invoiced)
   if dry == "1" then
     return view("new", call)
   end
 
   -- After this point it must succeed.
-  enter(tenant, journal, tenant_id, source == "CREDITS" and "HOLD" or "RECORD", call_id, 0, cost, granted)
+  local free = emergency or source == "INCLUDED"
+  local moved = move_pools(meters, call, held.drawn, false, tenant)
+  hold(tenant, use, spent, call, held.credits, held.invoiced)
+  use.open = use.open + 1
+  count_start(tenant.use, second, costly == "1")
+  count_start(use, math.floor(second / bounds.window), costly == "1")
+  enter(tenant, journal, tenant_id, free and "RECORD" or "HOLD", call_id, 0, held.credits, held.granted, moved, 0, held.invoiced)
   call.first[5], call.first[6] = tenant.settled, tenant.held
   write_call(call_key, call, 0)
-  redis.call("ZADD", open, call.lease, call_id)
-  redis.call("ZADD", due, "LT", call.lease, tenant_id)
-  use.open, use.held = use.open + 1, use.held + cost
-  write_payer_use(busy, payer_id, use)
+  keep_open(open, due, tenant_id, call_id, call.lease, 1)
   return view("new", call)
 end
 
-return each(7, 21, authorize)
+local function granted(answer)
+  return answer[2] == "OPEN" or answer[1] == "replay" and answer[2] ~= "REFUSED"
+end
+
+-- All or none: when one leg is refused, the others are too, and nothing that was held for them ever was.
+local function agree(answers, mode, judge)
+  local decided, refused = true, false
+  for _, answer in ipairs(answers) do
+    decided = decided and (answer[1] == "new" or answer[1] == "replay")
+    refused = refused or not granted(answer)
+  end
+  if mode and not decided then
+    open_book()
+  elseif mode == "all" and refused then
+    return judge(function(given, n)
+      given[15] = granted(answers[n]) and "BATCH_REFUSED" or answers[n][1] == "new" and answers[n][5] or given[15]
+    end)
+  end
+  return answers
+end
+
+return each(8, 24, authorize, agree)

@@ -4,8 +4,9 @@
 --
 -- KEYS, for each operation: tenant, open, journal
 -- ARGV, for each operation: tenant_id
--- Returns, for each operation: "new" with settled, held, loaded, spent, expired, refunded, uncollected, abandoned, version, expiry (ms)
---   and the number of open calls; "due" with call ids (expire these and ask again); "no_tenant".
+-- Returns, for each operation: "new" with settled, held, loaded, spent, expired, refunded, uncollected, abandoned, version, expiry (ms),
+--   the number of open calls, what went to the invoice and what is held for it, and what was spent today and this month (UTC);
+--   "due" with call ids (expire these and ask again); "no_tenant".
 
 local function balance(tenant_key, open, journal, tenant_id)
   local tenant = read_tenant(tenant_key)
@@ -19,12 +20,13 @@ local function balance(tenant_key, open, journal, tenant_id)
 
   -- After this point it must succeed.
   lapse(tenant, journal, tenant_id)
-  local sums = redis.call("HMGET", tenant.key, "loaded", "spent", "expired", "refunded", "uncollected", "abandoned")
-  for i = 1, 6 do
-    sums[i] = sums[i] or "0"
+  local names = { "loaded", "expired", "refunded", "uncollected", "abandoned" }
+  local sums = redis.call("HMGET", tenant.key, unpack(names))
+  for i, name in ipairs(names) do
+    sums[i] = tonumber(sums[i] or "0") + (tenant.sums[name] or 0)
   end
-  return { "new", tenant.settled, tenant.held, sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], tenant.version,
-    tenant.lot, redis.call("ZCARD", open) }
+  return { "new", tenant.settled, tenant.held, sums[1], tenant.spent, sums[2], sums[3], sums[4], sums[5], tenant.version, tenant.lot,
+    redis.call("ZCARD", open), tenant.invoiced, tenant.owed, tenant.use.day_spent, tenant.use.month_spent }
 end
 
 return each(3, 1, balance)

@@ -1,13 +1,29 @@
--- What every script of the ledger shares: exact numbers, the clock, prices, the purse, the record of a call, the journal.
+-- What every script of the ledger shares: exact numbers, the clock, the records it reads, and their writes, which leave together.
 -- The script registry puts this text in front of each script; it does nothing by itself.
 --
+-- A batch is judged in order against what it has read once; what an operation changes, the next one sees. All writes leave at the end,
+-- so that many operations of one tenant cost one write of its record, and so that a batch that must not happen leaves no trace.
+--
 -- Numbers in Lua are doubles: whole micros are exact below 2^53. They go to the store and back to the caller as numbers, which the
--- server writes out with all their digits up to 10^17; `..` and tostring lose digits from 10^14 on.
+-- server writes out with all their digits up to 10^17; `..` and tostring lose digits from 10^14 on, so text() is for those.
 
 local MOST = 9000000000000000 -- no balance passes 9 * 10^15, so sums of two stay exact
 local MOST_AT_ONCE = 1000000000000 -- no operation moves more than 10^12
 local MOST_SECONDS = 86400 -- no call is longer than a day
 local MOST_DUE = 100 -- expired holds named at a time, so that no call to the store is long
+local DAY_MS = 86400000
+
+local book -- what this batch has read and will write
+
+local function open_book()
+  local time = redis.call("TIME")
+  book = { clock = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), tenants = {}, uses = {}, meters = {}, calls = {},
+    open = {}, lines = {}, versions = {}, fundings = {} }
+end
+
+local function text(number)
+  return string.format("%.0f", number)
+end
 
 -- Reads a whole number from an argument. Raises before anything was written when it is not one.
 local function whole(argument, least, most)
@@ -18,117 +34,135 @@ local function whole(argument, least, most)
   return number
 end
 
--- Reads what the decisions need of a tenant. `now` never goes back, whatever the clock does (semantics 78).
-local function read_tenant(key)
-  local f = redis.call("HMGET", key, "pv", "pe", "hw", "v", "settled", "held", "spent", "lot")
-  local time = redis.call("TIME")
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  return {
-    key = key,
-    profile = f[1],
-    epoch = f[2] or "0",
-    now = math.max(now, tonumber(f[3] or "0")),
-    version = tonumber(f[4] or "0"),
-    settled = tonumber(f[5] or "0"),
-    held = tonumber(f[6] or "0"),
-    spent = tonumber(f[7] or "0"),
-    lot = tonumber(f[8] or "0"),
-  }
+-- The calendar month (UTC) of an instant, as 202611. Counted in cycles of four years from 1968-03-01, so right until February 2100.
+local function month_of(ms)
+  local days = math.floor(ms / DAY_MS) + 671
+  local cycle = days % 1461
+  local years = math.min(math.floor(cycle / 365), 3)
+  local march = math.floor((5 * (cycle - 365 * years) + 2) / 153) -- months since March
+  local year = 1968 + 4 * math.floor(days / 1461) + years
+  return march < 10 and year * 100 + march + 3 or (year + 1) * 100 + march - 9
 end
 
--- Appends one line to the journal with the tenant's next version, and writes the tenant's money beside it. This is the first write of
--- each decision: a store out of memory refuses it, and so refuses the whole, where it would let a deletion through.
-local function enter(tenant, journal, tenant_id, kind, reference, settled_delta, held_delta, seconds)
-  tenant.version = tenant.version + 1
-  tenant.settled = tenant.settled + settled_delta
-  tenant.held = tenant.held + held_delta
-  redis.call("HSET", tenant.key, "hw", tenant.now, "v", tenant.version, "settled", tenant.settled, "held", tenant.held,
-    "spent", tenant.spent)
-  redis.call("XADD", journal, "*", "t", tenant_id, "v", tenant.version, "k", kind, "r", reference,
-    "s", settled_delta, "h", held_delta, "d", seconds, "at", tenant.now)
+-- Reads what a tenant or a payer has open and has spent; days, months and seconds that are over count from 0 again.
+local function read_use(stored, now, month)
+  local use = { open = 0, held = 0, day_spent = 0, month_spent = 0, costly = 0, told = 0, second = 0, started = 0 }
+  if stored then
+    local open, held, day, day_spent, last_month, month_spent, costly, told, second, started =
+      string.match(stored, "(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)")
+    use.open, use.held, use.second, use.started = tonumber(open), tonumber(held), tonumber(second), tonumber(started)
+    if tonumber(day) == math.floor(now / DAY_MS) then
+      use.day_spent, use.costly, use.told = tonumber(day_spent), tonumber(costly), tonumber(told)
+    end
+    if tonumber(last_month) == month then
+      use.month_spent = tonumber(month_spent)
+    end
+  end
+  return use
+end
+
+local function write_use(use, tenant)
+  return string.format("%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f", use.open, use.held, math.floor(tenant.now / DAY_MS),
+    use.day_spent, tenant.month, use.month_spent, use.costly, use.told, use.second, use.started)
+end
+
+-- Reads what the decisions need of a tenant. `now` never goes back, whatever the clock does (semantics 78).
+local function read_tenant(key)
+  local tenant = book.tenants[key]
+  if not tenant then
+    local f = redis.call("HMGET", key, "pv", "pe", "hw", "v", "settled", "held", "spent", "lot", "invoiced", "owed", "use")
+    local now = math.max(book.clock, tonumber(f[3] or "0"))
+    tenant = { key = key, profile = f[1], epoch = f[2] or "0", now = now, month = month_of(now), version = tonumber(f[4] or "0"),
+      settled = tonumber(f[5] or "0"), held = tonumber(f[6] or "0"), spent = tonumber(f[7] or "0"), lot = tonumber(f[8] or "0"),
+      invoiced = tonumber(f[9] or "0"), owed = tonumber(f[10] or "0"), sums = {} }
+    tenant.use = read_use(f[11], now, tenant.month)
+    book.tenants[key] = tenant
+  end
+  return tenant
+end
+
+local function payer_version(key)
+  book.versions[key] = book.versions[key] or redis.call("HGET", key, "pv") or "0"
+  return book.versions[key]
+end
+
+-- Open calls of a payer, what they hold, and what the payer spent.
+local function payer_use(busy, payer_id, tenant)
+  local uses = book.uses[busy] or { tenant = tenant, rows = {} }
+  book.uses[busy] = uses
+  local use = uses.rows[payer_id]
+  if not use then
+    use = read_use(redis.call("HGET", busy, payer_id), tenant.now, tenant.month)
+    uses.rows[payer_id] = use
+  end
+  return use
+end
+
+-- Appends one line to the journal with the tenant's next version, and moves the tenant's money with it: credits, and what goes to the
+-- invoice. `pools` says how minutes moved, or is nil.
+local function enter(tenant, journal, tenant_id, kind, reference, settled_delta, held_delta, seconds, pools, invoiced_delta, owed_delta)
+  tenant.version, tenant.changed = tenant.version + 1, true
+  tenant.settled, tenant.held = tenant.settled + settled_delta, tenant.held + held_delta
+  local line = { "XADD", journal, "*", "t", tenant_id, "v", tenant.version, "k", kind, "r", reference, "s", settled_delta, "h", held_delta,
+    "d", seconds, "at", tenant.now }
+  if pools then
+    line[#line + 1], line[#line + 2] = "p", pools
+  end
+  if (invoiced_delta or 0) ~= 0 or (owed_delta or 0) ~= 0 then
+    tenant.invoiced, tenant.owed = tenant.invoiced + invoiced_delta, tenant.owed + owed_delta
+    line[#line + 1], line[#line + 2], line[#line + 3], line[#line + 4] = "i", invoiced_delta, "o", owed_delta
+  end
+  book.lines[#book.lines + 1] = line
+end
+
+-- Adds to a sum that decisions do not read.
+local function add_up(tenant, sum, amount)
+  tenant.sums[sum] = (tenant.sums[sum] or 0) + amount
 end
 
 -- Moves what nobody holds to `expired` once the credits' time is over; held money finishes its call (semantics 41).
 local function lapse(tenant, journal, tenant_id)
   local free = tenant.settled - tenant.held
   if tenant.lot > 0 and tenant.now >= tenant.lot and free > 0 then
-    redis.call("HINCRBY", tenant.key, "expired", free)
+    add_up(tenant, "expired", free)
     enter(tenant, journal, tenant_id, "LAPSE", "", -free, 0, 0)
   end
 end
 
-local function read_terms(rate, fee, initial, increment)
-  return {
-    rate = whole(rate, 0, 1e9),
-    fee = whole(fee, 0, 1e9),
-    initial = whole(initial, 1, 3600),
-    increment = whole(increment, 1, 3600),
-  }
+-- What this batch adds to a tenant's open calls and takes away.
+local function open_calls(open)
+  local calls = book.open[open]
+  if not calls then
+    calls = { added = {}, ended = {}, delta = 0 }
+    book.open[open] = calls
+  end
+  return calls
 end
 
--- Price of a talk time: the fee, and the rate for the billed seconds, rounded up once (semantics 33).
-local function price(terms, seconds)
-  if seconds <= 0 then
-    return 0, 0
-  end
-  local steps = math.max(0, math.ceil((seconds - terms.initial) / terms.increment))
-  local billed = terms.initial + steps * terms.increment
-  local sixtieths = terms.rate * billed + 59
-  return terms.fee + (sixtieths - sixtieths % 60) / 60, billed
+local function count_open(open)
+  local calls = open_calls(open)
+  calls.count = calls.count or redis.call("ZCARD", open)
+  return calls.count + calls.delta
 end
 
--- The longest talk time up to `asked` that `money` pays, in whole steps where it has to be cut; 0 when not even the first.
-local function affordable(terms, asked, money)
-  money = math.min(money, MOST_AT_ONCE)
-  local cost = price(terms, asked)
-  if cost <= money then
-    return asked, cost
-  end
-  local seconds = math.floor(60 * (money - terms.fee) / math.max(terms.rate, 1))
-  if seconds < terms.initial then
-    return 0, 0
-  end
-  local granted = terms.initial + math.floor((seconds - terms.initial) / terms.increment) * terms.increment
-  return granted, (price(terms, granted))
+local function keep_open(open, due, tenant_id, call_id, lease, more)
+  local calls = open_calls(open)
+  calls.delta, calls.added[call_id], calls.ended[call_id] = calls.delta + more, lease, nil
+  calls.due, calls.tenant_id, calls.earliest = due, tenant_id, math.min(calls.earliest or lease, lease)
 end
 
--- Open calls of a payer and what they hold.
-local function read_payer_use(busy, payer_id)
-  local open, held = string.match(redis.call("HGET", busy, payer_id) or "0 0", "(%d+) (%d+)")
-  return { open = tonumber(open), held = tonumber(held) }
+local function end_open(open, call_id)
+  local calls = open_calls(open)
+  calls.delta, calls.added[call_id], calls.ended[call_id] = calls.delta - 1, nil, true
 end
 
-local function write_payer_use(busy, payer_id, use)
-  if use.open > 0 then
-    redis.call("HSET", busy, payer_id, string.format("%.0f %.0f", use.open, use.held))
-  else
-    redis.call("HDEL", busy, payer_id)
+-- Has the shard's index point at the tenant's next lease, and takes a call off the list that is not open any more.
+local function sweep(open, due, tenant_id, gone)
+  local calls = open_calls(open)
+  calls.due, calls.tenant_id, calls.swept = due, tenant_id, true
+  if gone then
+    calls.ended[gone] = true
   end
-end
-
--- Money that a payer's call may hold: what is available, its own hold and its credit line included, or the payer's share of the
--- balance when that is less (semantics 28). Of nothing or less the share is nothing: then it is money that is missing.
-local function purse(tenant, use, own, line, percent)
-  local money = tenant.settled - tenant.held + own + line
-  local balance = math.max(tenant.settled, 0)
-  local part = math.floor(balance / 100) * percent + math.floor(balance % 100 * percent / 100) -- one product would not be exact
-  local share = part - use.held + own + line
-  if percent > 0 and share < money then
-    return share, "CALL_LIMIT"
-  end
-  return money, "INSUFFICIENT_CREDITS"
-end
-
--- What to hold for a talk time: the seconds, their price, and the refusal when it is too little (semantics 31, 32, 43).
-local function hold_for(terms, asked, least, money, refusal)
-  local granted, cost = 0, 0
-  if money > 0 then
-    granted, cost = affordable(terms, asked, money)
-  end
-  if granted == 0 or (granted < asked and granted < least) then
-    return 0, 0, refusal
-  end
-  return granted, cost, ""
 end
 
 -- Calls of a tenant whose lease is over: their money is free as soon as somebody asks for it (semantics 27, 90). A lease that ends
@@ -138,26 +172,23 @@ local function due_calls(open, now)
 end
 
 local function read_call(key)
+  local known = book.calls[key]
+  if known then
+    return known.call
+  end
   local stored = redis.call("GET", key)
   return stored and cmsgpack.unpack(stored)
 end
 
+-- Keeps a call: an open one (ttl 0) until it ends, the receipt of an ended one for its life.
 local function write_call(key, call, ttl_seconds)
-  if ttl_seconds > 0 then
-    redis.call("SET", key, cmsgpack.pack(call), "EX", ttl_seconds)
-  else
-    redis.call("SET", key, cmsgpack.pack(call))
-  end
+  book.calls[key] = { call = call, ttl = ttl_seconds }
 end
 
--- Takes a call off the list of open ones and its hold off its payer; call it after the call's end is decided.
-local function close(call_id, call, open, busy)
-  redis.call("ZREM", open, call_id)
-  local use = read_payer_use(busy, call.payer)
-  use.open = use.open - 1
-  use.held = use.held - call.held
-  write_payer_use(busy, call.payer, use)
-  call.held = 0
+-- Takes a call off the list of open ones, with its payer's count of them; call it once its end is decided.
+local function close(call_id, open, use)
+  end_open(open, call_id)
+  use.open, use.changed = use.open - 1, true
 end
 
 -- Shows a call to the caller: always the same places, empty where there is nothing.
@@ -165,23 +196,7 @@ local function view(word, call)
   return {
     word, call.state, call.facts, call.source, call.why or "", call.held, call.granted, call.lease,
     { call.terms.rate, call.terms.fee, call.terms.initial, call.terms.increment },
-    call.first or {}, call.last or {}, call.done or {}, call.last_why or "",
+    call.first or {}, call.last or {}, call.done or {}, call.last_why or "", call.owed or 0, call.slices or {},
+    call.first_split or {}, call.last_split or {}, call.done_split or {},
   }
-end
-
--- Runs `decide` for each operation of the batch. An operation that raises did so before it wrote, and harms no other.
-local function each(keys_each, arguments_each, decide)
-  local answers = {}
-  for n = 0, #KEYS / keys_each - 1 do
-    local given = {}
-    for i = 1, keys_each do
-      given[i] = KEYS[n * keys_each + i]
-    end
-    for i = 1, arguments_each do
-      given[keys_each + i] = ARGV[n * arguments_each + i]
-    end
-    local fine, answer = pcall(decide, unpack(given))
-    answers[n + 1] = fine and answer or { "error", type(answer) == "table" and (answer.err or "") or tostring(answer) }
-  end
-  return answers
 end

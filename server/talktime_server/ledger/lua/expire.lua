@@ -2,47 +2,49 @@
 --
 -- A script, because a settle may come at the same moment: whichever runs first ends the hold, the other sees it ended.
 --
--- KEYS, for each operation: tenant, call, open, due, busy, journal
+-- KEYS, for each operation: tenant, call, open, due, busy, journal, meters
 -- ARGV, for each operation: call_id; tenant_id; 1 when proven talk time is charged; life of the receipt (seconds)
 -- Returns, for each operation: "new" with the call's view; "gone" (ended already, or its lease was pushed out); "error".
 
--- The shard's index names each tenant with its earliest lease, or earlier: never later, or a hold would be forgotten.
-local function point_at_next(open, due, tenant_id)
-  local head = redis.call("ZRANGE", open, 0, 0, "WITHSCORES")
-  if head[1] then
-    redis.call("ZADD", due, head[2], tenant_id)
-  else
-    redis.call("ZREM", due, tenant_id)
-  end
-end
-
-local function expire(tenant_key, call_key, open, due, busy, journal, call_id, tenant_id, charge_proven, ttl)
+local function expire(tenant_key, call_key, open, due, busy, journal, meters, call_id, tenant_id, charge_proven, ttl)
   ttl = whole(ttl, 1, 1e9)
   local tenant, call = read_tenant(tenant_key), read_call(call_key)
-  if call and call.state == "OPEN" and tenant.now <= call.lease then
-    point_at_next(open, due, tenant_id)
-    return { "gone" }
-  elseif not call or call.state ~= "OPEN" then
-    redis.call("ZREM", open, call_id)
-    point_at_next(open, due, tenant_id)
+  if not call or call.state ~= "OPEN" or tenant.now <= call.lease then
+    sweep(open, due, tenant_id, not (call and call.state == "OPEN") and call_id or nil)
     return { "gone" }
   end
-  local held, paid = call.held, call.done and call.done[3] or 0
-  local proven = charge_proven == "1" and call.source == "CREDITS" and call.proven or 0
-  local cost, billed = price(call.terms, proven)
+  local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call)
+  local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
+  local proven = charge_proven == "1" and not free and call.proven or 0
+  local drawn, talk = draw(meters, call, proven, false)
+  local cost, billed = price(call.terms, proven - talk, talk > 0 and 0 or call.terms.fee)
+  local held, owed, paid, invoiced = call.held, call.owed or 0, call.done and call.done[3] or 0, call.done and call.done[13] or 0
   local charge = math.max(0, math.min(cost - paid, held))
+  local by_invoice = math.max(0, math.min(cost - paid - charge - invoiced, owed))
 
   -- After this point it must succeed.
+  local moved
+  if proven > 0 then
+    moved = move_pools(meters, call, drawn, true, tenant)
+  else
+    moved = give_back(meters, call, tenant)
+  end
+  hold(tenant, use, budget, call, 0, 0)
+  spend(tenant, use, budget, charge + by_invoice)
   tenant.spent = tenant.spent + charge
-  enter(tenant, journal, tenant_id, "EXPIRE", call_id, 0 - charge, 0 - held, proven)
-  close(call_id, call, open, busy)
+  enter(tenant, journal, tenant_id, "EXPIRE", call_id, 0 - charge, 0 - held, proven, moved, by_invoice, 0 - owed)
+  close(call_id, open, use)
+  sweep(open, due, tenant_id)
   call.state = "EXPIRED"
-  redis.call("HINCRBY", tenant.key, "abandoned", 1)
+  add_up(tenant, "abandoned", 1)
   lapse(tenant, journal, tenant_id)
-  call.done = { proven, billed, paid + charge, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held - charge }
+  for _, slice in ipairs(call.slices or {}) do
+    billed = billed + slice[3]
+  end
+  call.done = { proven, billed, paid + charge, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held - charge, 0, invoiced + by_invoice }
+  call.done_split = split_of(drawn, talk, proven - talk, paid + charge, invoiced + by_invoice)
   write_call(call_key, call, ttl)
-  point_at_next(open, due, tenant_id)
   return view("new", call)
 end
 
-return each(6, 4, expire)
+return each(7, 4, expire)

@@ -2,30 +2,38 @@
 --
 -- A script, because more may be held only if it is free at that moment, and an Extend must not race the settle.
 --
--- KEYS, for each operation: tenant, call, open, due, busy, journal
+-- KEYS, for each operation: tenant, call, open, due, busy, journal, meters
 -- ARGV, for each operation: call_id; tenant_id; tenant's profile version; epoch of the profiles by which the call was judged again
---   (empty: not judged); refusal found by that judgement (a reason, or empty); 1 when a refusal must end the call at once;
---   sequence; seconds to add; grace (seconds); most percent of the balance for the payer
+--   (empty: not judged); refusal found by that judgement (a reason, or empty); 1 when a refusal must end the call at once; source, pools,
+--   refusal when pools alone are too little, and limits (text, or empty), as judged; sequence; seconds to add; grace (seconds)
 -- Returns, for each operation: "replay" or "new" with the call's view; "judge" with the epoch and the view (a profile changed since:
 --   judge the call again); "stale"; "due" with call ids; "mismatch"; "unknown"; "ended" with the view; "error" with what was wrong.
 
 local function refuse(call_key, call, sequence, added, why, granted, tenant)
   call.last = { sequence, added, granted, 0, 0, tenant.settled, tenant.held, tenant.now, 0, call.held }
-  call.last_why = why
+  call.last_why, call.last_split = why, nil
   write_call(call_key, call, call.state == "OPEN" and 0 or math.max(1, redis.call("TTL", call_key)))
   return view("new", call)
 end
 
-local function extend(tenant_key, call_key, open, due, busy, journal, call_id, tenant_id, tenant_profile, epoch, refusal, cut, sequence,
-    added, grace, most_percent)
+-- What may pay from now on, as the profiles of now say; what was free stays free.
+local function judged(call, source, plan, short, limits)
+  call.limits = limits ~= "" and limits or nil
+  if call.source ~= "INCLUDED" and call.source ~= "EMERGENCY" then
+    call.source, call.plan, call.short = source, plan ~= "" and plan or nil, short
+    call.month = call.month or month_of(call.first[7])
+  end
+end
+
+local function extend(tenant_key, call_key, open, due, busy, journal, meters, call_id, tenant_id, tenant_profile, epoch, refusal, cut,
+    source, plan, short, limits, sequence, added, grace)
   local call = read_call(call_key)
   if not call then
     return { "unknown" }
   elseif call.state ~= "OPEN" and call.state ~= "EXPIRED" then
     return view("ended", call)
   end
-  sequence, added = whole(sequence, 1, 1e9), whole(added, 1, MOST_SECONDS)
-  grace, most_percent = whole(grace, 0, 3600), whole(most_percent, 0, 100)
+  sequence, added, grace = whole(sequence, 1, 1e9), whole(added, 1, MOST_SECONDS), whole(grace, 0, 3600)
   if call.last and sequence <= call.last[1] then
     local same = sequence < call.last[1] or added == call.last[2]
     return same and view("replay", call) or { "mismatch" }
@@ -38,42 +46,46 @@ local function extend(tenant_key, call_key, open, due, busy, journal, call_id, t
   end
   if refusal ~= "" then -- keeps the old epoch, so that the next wish is judged again instead of let through
     return refuse(call_key, call, sequence, added, refusal, cut == "1" and 0 or call.granted, tenant)
+  elseif epoch ~= "" then
+    judged(call, source, plan, short, limits)
   end
   call.epoch = tenant.epoch
   local expired = call.state == "EXPIRED" or tenant.now > call.lease
-  local total, cost, use = math.min(call.granted + added, MOST_SECONDS), 0, read_payer_use(busy, call.payer)
+  local total, use, budget = math.min(call.granted + added, MOST_SECONDS), payer_use(busy, call.payer, tenant), budget_of(meters, call)
+  local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
   local more = total > call.granted or call.source == "EMERGENCY" -- which has all there is: nobody hangs up on it for asking
-  local granted, paid, why = total, call.done and call.done[3] or 0, more and "" or "CALL_LIMIT"
-  if call.source == "CREDITS" and why == "" then
+  local held = { drawn = {}, granted = total, talk = 0, rest = 0, credits = 0, invoiced = 0, why = more and "" or "CALL_LIMIT" }
+  if more and not free then
     lapse(tenant, journal, tenant_id)
-    local money, short = purse(tenant, use, call.held, call.line or 0, most_percent)
-    granted, cost, why = hold_for(call.terms, total, 0, money + paid, short)
-    why = granted <= call.granted and short or why
-    local due_now = (why ~= "" or granted < total) and due_calls(open, tenant.now) or {}
-    if #due_now > 0 then
-      return { "due", unpack(due_now) }
+    held = cover(tenant, use, meters, call, total, read_limits(call.limits or ""), budget)
+    if held.talk < total and (held.granted < total or call.plan) then
+      local over = due_calls(open, tenant.now)
+      if #over > 0 then
+        return { "due", unpack(over) }
+      end
     end
+    held.why = held.granted <= call.granted and held.why or ""
   end
-  if why ~= "" then
-    return refuse(call_key, call, sequence, added, why, call.granted, tenant)
+  if held.why ~= "" then
+    return refuse(call_key, call, sequence, added, held.why, call.granted, tenant)
   end
 
   -- After this point it must succeed.
-  local held_delta = math.max(cost - paid, 0) - call.held
+  local paid, invoiced, had, owed = call.done and call.done[3] or 0, call.done and call.done[13] or 0, call.held, call.owed or 0
   local elapsed = math.floor((tenant.now - call.first[7]) / 1000)
   call.proven = math.min(call.granted, elapsed)
-  call.lease = (expired and tenant.now + grace * 1000 or call.lease) + (granted - call.granted) * 1000
-  use.open, use.held = use.open + (call.state == "OPEN" and 0 or 1), use.held + held_delta
-  call.state, call.held, call.granted = "OPEN", call.held + held_delta, granted
-  enter(tenant, journal, tenant_id, call.source == "CREDITS" and "HOLD" or "RECORD", call_id, 0, held_delta, granted)
-  call.last = { sequence, added, granted, math.floor((call.lease - tenant.now) / 1000), granted < total and 1 or 0, tenant.settled,
+  call.lease = (expired and tenant.now + grace * 1000 or call.lease) + (held.granted - call.granted) * 1000
+  local moved = move_pools(meters, call, held.drawn, false, tenant)
+  hold(tenant, use, budget, call, math.max(held.credits - paid, 0), math.max(held.invoiced - invoiced, 0))
+  local opened = call.state == "OPEN" and 0 or 1
+  use.open, call.state, call.granted = use.open + opened, "OPEN", held.granted
+  enter(tenant, journal, tenant_id, free and "RECORD" or "HOLD", call_id, 0, call.held - had, held.granted, moved, 0, (call.owed or 0) - owed)
+  call.last = { sequence, added, held.granted, math.floor((call.lease - tenant.now) / 1000), held.granted < total and 1 or 0, tenant.settled,
     tenant.held, tenant.now, expired and 1 or 0, call.held }
-  call.last_why = nil
+  call.last_why, call.last_split = nil, split_of(held.drawn, held.talk, held.rest, held.credits, held.invoiced)
   write_call(call_key, call, 0)
-  redis.call("ZADD", open, call.lease, call_id)
-  redis.call("ZADD", due, "LT", call.lease, tenant_id)
-  write_payer_use(busy, call.payer, use)
+  keep_open(open, due, tenant_id, call_id, call.lease, opened)
   return view("new", call)
 end
 
-return each(6, 10, extend)
+return each(7, 13, extend)

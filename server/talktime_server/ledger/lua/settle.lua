@@ -2,10 +2,10 @@
 --
 -- A script, because the charge, the end of the hold and the receipt must be one step, or a repeat charges twice.
 --
--- KEYS, for each operation: tenant, call, open, busy, journal, unmatched, payer
+-- KEYS, for each operation: tenant, call, open, busy, journal, unmatched, payer, meters
 -- ARGV, for each operation: call_id; tenant_id; tenant's profile version; duration (seconds); floor of the balance (micros, 0 or
 --   less); life of the receipt (seconds); and for a call that was never authorized, else empty: facts, payer_id, the payer's profile
---   version (0: no such payer), source, rate and fee (micros), initial and increment (seconds)
+--   version (0: no such payer), source, pools, rate and fee (micros), initial and increment (seconds)
 -- Returns, for each operation: "replay" or "new" with the call's view; "unmatched" (no such call, and no fields to charge it by);
 --   "differs" with the view (settled before with another duration); "ended" with the view; "stale"; "due" with call ids;
 --   "no_tenant"; "error" with what was wrong.
@@ -18,8 +18,8 @@ local function keep_unmatched(tenant, unmatched, journal, call_id, tenant_id, du
   return { "unmatched" }
 end
 
-local function settle(tenant_key, call_key, open, busy, journal, unmatched, payer_key, call_id, tenant_id, tenant_profile, duration, floor,
-    ttl, facts, payer_id, payer_profile, source, rate, fee, initial, increment)
+local function settle(tenant_key, call_key, open, busy, journal, unmatched, payer_key, meters, call_id, tenant_id, tenant_profile, duration,
+    floor, ttl, facts, payer_id, payer_profile, source, plan, rate, fee, initial, increment)
   duration, floor, ttl = whole(duration, 0, MOST_SECONDS), whole(floor, -MOST_AT_ONCE, 0), whole(ttl, 1, 1e9)
   local call = read_call(call_key)
   if call and call.state == "SETTLED" then
@@ -32,49 +32,68 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
     return { "no_tenant" }
   elseif not call and facts == "" and tenant.profile == tenant_profile then
     return keep_unmatched(tenant, unmatched, journal, call_id, tenant_id, duration, ttl)
-  elseif tenant.profile ~= tenant_profile or (not call and payer_profile ~= (redis.call("HGET", payer_key, "pv") or "0")) then
+  elseif tenant.profile ~= tenant_profile or (not call and payer_profile ~= payer_version(payer_key)) then
     return { "stale" }
   end
   local unreserved = not call
   if unreserved then
     call = { state = "NEW", facts = facts, payer = payer_id, source = source, terms = read_terms(rate, fee, initial, increment), held = 0,
-      granted = 0, lease = 0 }
+      granted = 0, lease = 0, plan = plan ~= "" and plan or nil, month = tenant.month }
   end
-  local cost, billed = price(call.terms, duration)
-  cost = call.source == "CREDITS" and cost or 0
-  -- What an orphan was charged counts; what the hold does not cover comes from free credits of today, then down to the floor.
-  local paid, own = call.done and call.done[3] or 0, call.held
-  local beyond = math.max(cost - paid - own, 0)
+  local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call)
+  local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
+  local drawn, talk = draw(meters, call, free and 0 or duration, true)
+  local money = may_pay(call, "CREDITS") or may_pay(call, "POSTPAID")
+  local rest, cost, billed = duration - talk, 0, 0
+  if money then
+    cost, billed = price(call.terms, rest, talk > 0 and 0 or call.terms.fee)
+  elseif free then
+    billed = select(2, price(call.terms, duration, 0))
+  end
+  -- What an orphan was charged counts; then its hold pays, then free credits of today; the rest goes to the invoice, or down to the floor.
+  local paid, invoiced, own, owed = call.done and call.done[3] or 0, call.done and call.done[13] or 0, call.held, call.owed or 0
+  local by_hold = math.min(cost, paid + own)
+  local by_invoice = math.min(cost - by_hold, invoiced + owed)
+  local beyond = cost - by_hold - by_invoice
   if beyond > 0 then
     lapse(tenant, journal, tenant_id)
   end
-  local free = math.min(math.max(tenant.settled - tenant.held - floor, 0), MOST_AT_ONCE - own)
-  if beyond > free then
+  local behind = may_pay(call, "POSTPAID")
+  local available = may_pay(call, "CREDITS") and tenant.settled - tenant.held - (behind and 0 or floor) or 0
+  local by_free = math.min(beyond, math.max(available, 0), MOST_AT_ONCE - own)
+  if by_free < beyond or (call.plan and rest > 0) then
     local expired = due_calls(open, tenant.now)
     if #expired > 0 then
       return { "due", unpack(expired) }
     end
   end
-  local uncollected = math.max(beyond - free, 0)
-  local charge = cost - paid - uncollected
+  by_invoice = by_invoice + (behind and beyond - by_free or 0)
+  local charge, uncollected = by_hold + by_free - paid, behind and 0 or beyond - by_free
 
   -- After this point it must succeed.
   local late = not unreserved and (call.state == "EXPIRED" or tenant.now > call.lease)
   local overrun = not unreserved and duration > call.granted
+  local moved = move_pools(meters, call, drawn, true, tenant)
+  hold(tenant, use, budget, call, 0, 0)
+  spend(tenant, use, budget, charge + by_invoice - invoiced)
   tenant.spent = tenant.spent + charge
-  enter(tenant, journal, tenant_id, "SETTLE", call_id, 0 - charge, 0 - own, duration)
+  enter(tenant, journal, tenant_id, "SETTLE", call_id, 0 - charge, 0 - own, duration, moved, by_invoice - invoiced, 0 - owed)
   if call.state == "OPEN" then
-    close(call_id, call, open, busy)
+    close(call_id, open, use)
   end
   call.state = "SETTLED"
   if uncollected > 0 then
-    redis.call("HINCRBY", tenant.key, "uncollected", uncollected)
+    add_up(tenant, "uncollected", uncollected)
   end
   lapse(tenant, journal, tenant_id)
+  for _, slice in ipairs(call.slices or {}) do
+    billed = billed + slice[3]
+  end
   call.done = { duration, billed, paid + charge, uncollected, late and 1 or 0, overrun and 1 or 0, unreserved and 1 or 0, tenant.settled,
-    tenant.held, tenant.now }
+    tenant.held, tenant.now, 0, (money or free) and 0 or rest, by_invoice }
+  call.done_split = split_of(drawn, talk, rest, paid + charge, by_invoice)
   write_call(call_key, call, ttl)
   return view("new", call)
 end
 
-return each(7, 14, settle)
+return each(8, 15, settle)

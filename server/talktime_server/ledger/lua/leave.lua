@@ -1,0 +1,154 @@
+-- How the writes of a batch leave (see book.lua): the journal and the tenants first, for a store out of memory refuses those, and so refuses
+-- the whole, where it would let a deletion through.
+
+local POOL_DAYS, CONFERENCE_DAYS = 100, 2 -- how long a row of minutes or of a budget is of use after its last change
+local LOOKED_AT = 4 -- old rows looked for when a new one is made: more than one, so that they never pile up
+
+local function write_tenant(tenant)
+  redis.call("HSET", tenant.key, "hw", tenant.now, "v", tenant.version, "settled", tenant.settled, "held", tenant.held, "spent",
+    tenant.spent, "lot", tenant.lot, "invoiced", tenant.invoiced, "owed", tenant.owed, "use", write_use(tenant.use, tenant))
+  for sum, amount in pairs(tenant.sums) do
+    redis.call("HINCRBY", tenant.key, sum, amount)
+  end
+end
+
+local function write_calls()
+  local open = { "MSET" }
+  for key, kept in pairs(book.calls) do
+    if kept.ttl > 0 then
+      redis.call("SET", key, cmsgpack.pack(kept.call), "EX", kept.ttl)
+    else
+      open[#open + 1], open[#open + 2] = key, cmsgpack.pack(kept.call)
+    end
+  end
+  if #open > 1 then
+    redis.call(unpack(open))
+  end
+end
+
+-- The shard's index names each tenant with its earliest lease, or earlier: never later, or a hold would be forgotten.
+local function point_at_next(open, due, tenant_id)
+  local head = redis.call("ZRANGE", open, 0, 0, "WITHSCORES")
+  if head[1] then
+    redis.call("ZADD", due, head[2], tenant_id)
+  else
+    redis.call("ZREM", due, tenant_id)
+  end
+end
+
+local function write_open(open, calls)
+  local added, ended = { "ZADD", open }, { "ZREM", open }
+  for call_id, lease in pairs(calls.added) do
+    added[#added + 1], added[#added + 2] = lease, call_id
+  end
+  for call_id in pairs(calls.ended) do
+    ended[#ended + 1] = call_id
+  end
+  if #added > 2 then
+    redis.call(unpack(added))
+  end
+  if #ended > 2 then
+    redis.call(unpack(ended))
+  end
+  if calls.swept then
+    point_at_next(open, calls.due, calls.tenant_id)
+  elseif calls.earliest then
+    redis.call("ZADD", calls.due, "LT", calls.earliest, calls.tenant_id)
+  end
+end
+
+local function write_uses(busy, uses)
+  local kept, idle = { "HSET", busy }, { "HDEL", busy }
+  for payer_id, use in pairs(uses.rows) do
+    if use.changed and use.open + use.month_spent + use.costly > 0 then
+      kept[#kept + 1], kept[#kept + 2] = payer_id, write_use(use, uses.tenant)
+    elseif use.changed then
+      idle[#idle + 1] = payer_id
+    end
+  end
+  for _, command in ipairs({ kept, idle }) do
+    if #command > 2 then
+      redis.call(unpack(command))
+    end
+  end
+end
+
+-- Drops rows that nobody will ask for again, a few at a time.
+local function prune(meters, today)
+  local rows = redis.call("HRANDFIELD", meters, LOOKED_AT, "WITHVALUES")
+  for i = 1, #rows, 2 do
+    local held, day = string.match(rows[i + 1], "%d+ (%d+) (%d+)")
+    local days = string.sub(rows[i], 1, 2) == "c:" and CONFERENCE_DAYS or POOL_DAYS
+    if day and held == "0" and tonumber(day) + days < today then
+      redis.call("HDEL", meters, rows[i])
+    end
+  end
+end
+
+local function write_meters(meters, rows)
+  local command, fresh, today = { "HSET", meters }, false, 0
+  for name, row in pairs(rows) do
+    if row.changed then
+      command[#command + 1], command[#command + 2] = name, string.format("%.0f %.0f %.0f", row.used, row.held, row.today)
+      fresh, today = fresh or row.fresh, row.today
+    end
+  end
+  if fresh then
+    prune(meters, today)
+  end
+  if #command > 2 then
+    redis.call(unpack(command))
+  end
+end
+
+local function leave()
+  for _, tenant in pairs(book.tenants) do
+    if tenant.changed then
+      write_tenant(tenant)
+    end
+  end
+  for _, line in ipairs(book.lines) do
+    redis.call(unpack(line))
+  end
+  write_calls()
+  for busy, uses in pairs(book.uses) do
+    write_uses(busy, uses)
+  end
+  for meters, rows in pairs(book.meters) do
+    write_meters(meters, rows)
+  end
+  for open, calls in pairs(book.open) do
+    write_open(open, calls)
+  end
+end
+
+-- Judges each operation of the batch by `decide`, then writes. An operation that raises did so before it changed anything, and harms no
+-- other. `finish`, when given, looks at all answers before anything is written, and may have the batch judged anew.
+local function each(keys_each, arguments_each, decide, finish)
+  local count = #KEYS / keys_each
+  local function judge(alter)
+    open_book()
+    local answers = {}
+    for n = 0, count - 1 do
+      local given = {}
+      for i = 1, keys_each do
+        given[i] = KEYS[n * keys_each + i]
+      end
+      for i = 1, arguments_each do
+        given[keys_each + i] = ARGV[n * arguments_each + i]
+      end
+      if alter then
+        alter(given, n + 1)
+      end
+      local fine, answer = pcall(decide, unpack(given))
+      answers[n + 1] = fine and answer or { "error", type(answer) == "table" and (answer.err or "") or tostring(answer) }
+    end
+    return answers
+  end
+  local answers = judge()
+  if finish then
+    answers = finish(answers, ARGV[count * arguments_each + 1], judge)
+  end
+  leave()
+  return answers
+end

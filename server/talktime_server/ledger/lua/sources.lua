@@ -1,0 +1,284 @@
+-- What pays for a call: its pools in order, then credits, then the invoice; and the limits on all of it. Shared by the scripts that hold
+-- and charge; nothing here changes anything but what it is told to move.
+
+local SIXTY = 60 -- pools give whole minutes, a started one counts in full (domain.md 4)
+
+local function read_terms(rate, fee, initial, increment)
+  return {
+    rate = whole(rate, 0, 1e9),
+    fee = whole(fee, 0, 1e9),
+    initial = whole(initial, 1, 3600),
+    increment = whole(increment, 1, 3600),
+  }
+end
+
+-- Price of a talk time: the fee, and the rate for the billed seconds, rounded up once (semantics 33). The fee falls due at the start of the
+-- call, so it is not for money that comes in after a pool.
+local function price(terms, seconds, fee)
+  if seconds <= 0 then
+    return 0, 0
+  end
+  local steps = math.max(0, math.ceil((seconds - terms.initial) / terms.increment))
+  local billed = terms.initial + steps * terms.increment
+  local sixtieths = terms.rate * billed + 59
+  return fee + (sixtieths - sixtieths % 60) / 60, billed
+end
+
+-- The longest talk time up to `asked` that `money` pays, in whole steps where it has to be cut; 0 when not even the first.
+local function affordable(terms, asked, money, fee)
+  money = math.min(money, MOST_AT_ONCE)
+  local cost = price(terms, asked, fee)
+  if cost <= money then
+    return asked, cost
+  end
+  local seconds = math.floor(60 * (money - fee) / math.max(terms.rate, 1))
+  if seconds < terms.initial then
+    return 0, 0
+  end
+  local granted = terms.initial + math.floor((seconds - terms.initial) / terms.increment) * terms.increment
+  return granted, (price(terms, granted, fee))
+end
+
+-- A row of the meters, by its name.
+local function meter(meters, name)
+  local rows = book.meters[meters] or {}
+  book.meters[meters] = rows
+  local row = rows[name]
+  if not row then
+    local stored = redis.call("HGET", meters, name)
+    local used, held = string.match(stored or "0 0", "(%d+) (%d+)")
+    row = { used = tonumber(used), held = tonumber(held), fresh = not stored }
+    rows[name] = row
+  end
+  return row
+end
+
+-- Licences that are assigned now: what they size follows them at once.
+local function licenses(meters, counted)
+  local rows = book.meters[meters] or {}
+  book.meters[meters] = rows
+  local name = "n:" .. counted
+  rows[name] = rows[name] or { count = tonumber(redis.call("HGET", meters, name) or "0") }
+  return rows[name].count
+end
+
+local function pool_row(meters, pool_id, month)
+  return meter(meters, pool_id .. "@" .. text(month))
+end
+
+-- What is left of a pool: nothing as long as the pool that closes it is used up (domain.md 3).
+local function room_in(meters, month, pool_id, counted, per, bought, other, other_per)
+  local count = tonumber(bought)
+  if counted ~= "" then
+    count = math.max(count, licenses(meters, counted))
+  end
+  if other ~= "" then
+    local row = pool_row(meters, other, month)
+    if count * tonumber(other_per) <= row.used + row.held then
+      return 0
+    end
+  end
+  local row = pool_row(meters, pool_id, month)
+  return math.max(0, count * tonumber(per) - row.used - row.held)
+end
+
+-- Spreads talk time over a call's pools, those it drew on before first: how much each gives in all, in whole minutes, and the talk time
+-- that they cover together. `grow` lets it draw more than it has.
+local function draw(meters, call, seconds, grow)
+  local drawn, place, left = {}, {}, seconds
+  for _, slice in ipairs(call.slices or {}) do
+    drawn[#drawn + 1] = { id = slice[1], room = slice[2] + slice[3] }
+    place[slice[1]] = #drawn
+  end
+  if grow and call.plan then
+    for id, counted, per, bought, other, other_per in string.gmatch(call.plan, "([^|;]+)|([^|]*)|(%d+)|(%d+)|([^|]*)|(%d+)") do
+      place[id] = place[id] or #drawn + 1
+      local slice = drawn[place[id]] or { id = id, room = 0 }
+      slice.room = slice.room + room_in(meters, call.month, id, counted, per, bought, other, other_per)
+      drawn[place[id]] = slice
+    end
+  end
+  for _, slice in ipairs(drawn) do
+    slice.takes = math.min(math.ceil(left / SIXTY) * SIXTY, slice.room)
+    slice.talk = math.min(left, slice.takes)
+    left = left - slice.talk
+  end
+  return drawn, seconds - left
+end
+
+-- Moves the minutes of a call to what was drawn: held for it, or charged to it when it is over. Returns how, for the journal.
+local function move_pools(meters, call, drawn, charged, tenant)
+  local slices, moved = {}, {}
+  for _, slice in ipairs(drawn) do
+    local had = { 0, 0 }
+    for _, old in ipairs(call.slices or {}) do
+      had = old[1] == slice.id and { old[2], old[3] } or had
+    end
+    local used = charged and slice.takes or had[2]
+    local held = charged and 0 or math.max(0, slice.takes - had[2])
+    if used + held > 0 then
+      slices[#slices + 1] = { slice.id, held, used }
+    end
+    if used ~= had[2] or held ~= had[1] then
+      local row = pool_row(meters, slice.id, call.month)
+      row.used, row.held, row.changed = row.used + used - had[2], row.held + held - had[1], true
+      row.today = math.floor(tenant.now / DAY_MS)
+      moved[#moved + 1] = string.format("%s %.0f %.0f %.0f", slice.id, call.month, used - had[2], held - had[1])
+    end
+  end
+  call.slices = #slices > 0 and slices or nil
+  return #moved > 0 and table.concat(moved, ";") or nil
+end
+
+-- Gives the minutes back that a call holds; what it was charged before stays charged.
+local function give_back(meters, call, tenant)
+  local kept = {}
+  for _, slice in ipairs(call.slices or {}) do
+    kept[#kept + 1] = { id = slice[1], takes = slice[3] }
+  end
+  return move_pools(meters, call, kept, true, tenant)
+end
+
+-- What paid which stretch; nil for a call with one source, which says it all.
+local function split_of(drawn, talk, rest, credits, invoiced)
+  if talk == 0 and invoiced == 0 then
+    return nil
+  end
+  local split, cost = {}, credits + invoiced
+  for _, slice in ipairs(drawn) do
+    if slice.talk > 0 then
+      split[#split + 1] = { slice.id, slice.talk, 0 }
+    end
+  end
+  local by_credits = invoiced == 0 and rest or math.floor(rest * credits / cost)
+  if credits > 0 or (rest > 0 and invoiced == 0) then
+    split[#split + 1] = { "CREDITS", by_credits, credits }
+  end
+  if invoiced > 0 then
+    split[#split + 1] = { "POSTPAID", rest - by_credits, invoiced }
+  end
+  return split
+end
+
+local function may_pay(call, kind)
+  return string.find(call.source, kind, 1, true) ~= nil
+end
+
+-- Limits of the tenant and of the payer: open calls, calls in a second, spend in a day and in a month, costly calls in a day; 0 is none.
+local NO_LIMIT = { open = 0, rate = 0, day = 0, month = 0, costly = 0 }
+local LIMITS = "(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)"
+
+local function read_limits(argument)
+  if argument == "" then
+    return { tenant = NO_LIMIT, payer = NO_LIMIT, percent = 0, window = 1, given = false }
+  end
+  local to, tr, td, tm, tc, po, pr, pd, pm, pc, percent, window = string.match(argument, LIMITS)
+  return {
+    tenant = { open = tonumber(to), rate = tonumber(tr), day = tonumber(td), month = tonumber(tm), costly = tonumber(tc) },
+    payer = { open = tonumber(po), rate = tonumber(pr), day = tonumber(pd), month = tonumber(pm), costly = tonumber(pc) },
+    percent = tonumber(percent),
+    given = true,
+    window = tonumber(window), -- seconds in which the payer's calls are counted
+  }
+end
+
+-- What a limit on spend leaves: what was spent and all that is held count.
+local function left_below(limit, use, held)
+  local left = math.huge
+  if limit.day > 0 then
+    left = limit.day - use.day_spent - held
+  end
+  if limit.month > 0 then
+    left = math.min(left, limit.month - use.month_spent - held)
+  end
+  return left
+end
+
+-- The least of what the limits on spend and the conference's budget leave, and whose it is.
+local function least_left(tenant, use, call, limits, budget)
+  local left, whose = left_below(limits.tenant, tenant.use, tenant.held + tenant.owed), "tenant"
+  local payer_left = left_below(limits.payer, use, use.held)
+  if payer_left < left then
+    left, whose = payer_left, "payer"
+  end
+  if budget and call.budget - budget.used - budget.held < left then
+    left, whose = call.budget - budget.used - budget.held, "conference"
+  end
+  return left, whose
+end
+
+-- Money that a call may hold: of credits, what is available, its own hold and its credit line included, or the payer's share of the balance
+-- when that is less (semantics 28; of nothing or less the share is nothing: then it is money that is missing); in all, that or, with an
+-- invoice behind it, as much as the limits on spend leave.
+local function purse(tenant, use, call, limits, budget)
+  local own, line = call.held + (call.owed or 0), call.line or 0
+  local credits, short = 0, "INSUFFICIENT_CREDITS"
+  if may_pay(call, "CREDITS") then
+    credits = tenant.settled - tenant.held + call.held + line
+  end
+  if limits.percent > 0 then
+    local balance = math.max(tenant.settled, 0)
+    local part = math.floor(balance / 100) * limits.percent + math.floor(balance % 100 * limits.percent / 100) -- one product would not be exact
+    if part - use.held + own + line < credits then
+      credits, short = part - use.held + own + line, "CALL_LIMIT"
+    end
+  end
+  local most = may_pay(call, "POSTPAID") and MOST_AT_ONCE or credits
+  if limits.given or budget then
+    local left, whose = least_left(tenant, use, call, limits, budget)
+    if left + own < most then
+      most, short, limits.reached = left + own, "SPEND_LIMIT", whose
+    end
+  end
+  return math.max(0, credits), most, short
+end
+
+-- What to hold for a talk time: from the pools, then from the purse; and the refusal when it is too little (semantics 31, 32, 39, 43). Money
+-- that the call was charged before counts.
+local function cover(tenant, use, meters, call, asked, limits, budget)
+  local drawn, talk = draw(meters, call, asked, true)
+  local rest, paid, invoiced = asked - talk, call.done and call.done[3] or 0, call.done and call.done[13] or 0
+  local held = { drawn = drawn, granted = talk, talk = talk, rest = 0, credits = 0, invoiced = 0, why = "" }
+  if rest > 0 and not (may_pay(call, "CREDITS") or may_pay(call, "POSTPAID")) then
+    held.why = call.short
+  elseif rest > 0 then
+    local credits, most, short = purse(tenant, use, call, limits, budget)
+    local cost = 0
+    if most + paid + invoiced > 0 then
+      held.rest, cost = affordable(call.terms, rest, most + paid + invoiced, talk > 0 and 0 or call.terms.fee)
+    end
+    held.why = held.rest < rest and short or ""
+    held.credits = math.min(cost, credits + paid)
+    held.invoiced, held.granted = cost - held.credits, talk + held.rest
+  end
+  return held
+end
+
+-- Adds a charge to what the tenant, the payer and the conference spent; a charge that is taken back never makes less than nothing.
+local function spend(tenant, use, budget, charge)
+  for _, row in ipairs({ tenant.use, use }) do
+    row.day_spent, row.month_spent = math.max(0, row.day_spent + charge), math.max(0, row.month_spent + charge)
+  end
+  use.changed = true
+  if budget then
+    budget.used = math.max(0, budget.used + charge)
+  end
+end
+
+-- Changes what is held for a call, with all that counts it.
+local function hold(tenant, use, budget, call, held, owed)
+  local change = held - call.held + owed - (call.owed or 0)
+  use.held, use.changed = use.held + change, true
+  if budget then
+    budget.held, budget.changed, budget.today = budget.held + change, true, math.floor(tenant.now / DAY_MS)
+  end
+  call.held, call.owed = held, owed > 0 and owed or nil
+end
+
+-- The row of the conference's budget that a call counts for, if any.
+local function budget_of(meters, call)
+  if call.conference then
+    local conference = call.conference
+    return meter(meters, "c:" .. conference)
+  end
+end

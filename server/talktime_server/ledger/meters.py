@@ -1,0 +1,58 @@
+"""The meters read back: licences assigned, and the minutes of each pool by month."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from talktime_server.ledger import keys
+from talktime_server.ledger.operations import Meters
+from talktime_server.ledger.store import Store
+
+PAGE = 1000
+COUNT_MARK = "n:"  # a row that counts licences
+CONFERENCE_MARK = "c:"  # a row of a conference's budget
+
+
+async def read_meters(store: Store, tenant_id: str) -> Meters:
+    """The meters of the tenant's month: the store's, or a later one that its clock has seen."""
+    (seconds, _), mark = await store.commands([("TIME",), ("HGET", keys.tenant(tenant_id), "hw")])
+    now_ms = max(int(seconds) * 1000, int(mark or 0))
+    month = month_of(now_ms)
+    meters = Meters(month, {}, {})
+    async for name, row in _rows(store, tenant_id):
+        if name.startswith(COUNT_MARK):
+            meters.counts[name.removeprefix(COUNT_MARK)] = int(row)
+        elif name.endswith(f"@{month}") and not name.startswith(CONFERENCE_MARK):
+            meters.uses[name.rpartition("@")[0]] = _use(row)
+    return meters
+
+
+async def read_pool_rows(store: Store, tenant_id: str) -> dict[str, tuple[int, int]]:
+    """What is used and held, in seconds, by pool and month as "US/MCOPSTN1@202611"."""
+    marks = (COUNT_MARK, CONFERENCE_MARK)
+    return {
+        name: _use(row)
+        async for name, row in _rows(store, tenant_id)
+        if not name.startswith(marks)
+    }
+
+
+def month_of(now_ms: int) -> int:
+    """The calendar month (UTC) of an instant, as 202611."""
+    at = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return at.year * 100 + at.month
+
+
+async def _rows(store: Store, tenant_id: str) -> AsyncIterator[tuple[str, bytes]]:
+    cursor = b"0"
+    while True:
+        cursor, rows = await store.command("HSCAN", keys.meters(tenant_id), cursor, "COUNT", PAGE)
+        pairs = rows.items() if isinstance(rows, dict) else zip(rows[::2], rows[1::2], strict=True)
+        for name, row in pairs:
+            yield name.decode(), row
+        if int(cursor) == 0:
+            return
+
+
+def _use(row: bytes) -> tuple[int, int]:
+    used, held, _ = row.split()
+    return int(used), int(held)
