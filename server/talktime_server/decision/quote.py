@@ -1,26 +1,48 @@
-"""Why a quote came out as it did: each check in order, in words an admin understands."""
+"""Why a quote came out as it did: each check in order, in words an admin understands.
 
-from talktime_server.decision.calls import Decision, Quote
-from talktime_server.decision.entitlement import Step
-from talktime_server.ledger.profiles import Payer, Tenant
+A check is passed when the call goes on after it, so the one that is not is the one that refused. The
+steps from policy to licences are the entitlement's own; here are those before and after it.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from talktime_server.decision.calls import Quote
+from talktime_server.decision.explanation import Step
+from talktime_server.decision.pools import PoolState
+from talktime_server.decision.rating import Rate
+from talktime_server.ledger.profiles import Payer, Tenant, limits_of
+from talktime_server.ledger.records import Grant, Pool, Sources, Stretch
 from talktime_server.words import Reason, SourceKind
 
 MICROS = 1_000_000
 
 
-def explain(quote: Quote) -> list[Step]:
-    """The checks that were made, up to the one that refused."""
-    tenant, decision = quote.answer.tenant, quote.decision
-    steps = [_tenant(tenant)]
-    if tenant.suspended:
-        return steps
-    steps.append(_payer(quote.payer))
-    if decision.entitlement is None:
-        return steps
-    steps += decision.entitlement.steps
-    if decision.source is SourceKind.CREDITS and not decision.entitlement.refusal:
-        steps += _money(quote, decision)
+def explain(quote: Quote, pools: Sequence[PoolState] = ()) -> list[Step]:
+    """The checks that were made, up to the one that refused. `pools` are the tenant's this month,
+    for their sizes; without them a pool is told by what it gives.
+    """
+    steps = []
+    for step in _checks(quote, {pool.pool_id: pool for pool in pools}):
+        steps.append(step)
+        if not step.passed:
+            break
     return steps
+
+
+def _checks(quote: Quote, pools: dict[str, PoolState]) -> Iterator[Step]:
+    decision, first = quote.decision, quote.answer.call.first
+    yield _tenant(quote.answer.tenant)
+    yield _payer(quote.payer, decision.refusal)
+    if decision.entitlement is None:
+        return
+    yield from decision.entitlement.steps
+    if decision.priced:
+        yield from _price(quote)
+    if first is None or decision.sources is None:
+        return
+    yield from _limits(quote, first)
+    if decision.sources.free is None:
+        yield from _funding(quote, decision.sources, first, pools)
 
 
 def _tenant(tenant: Tenant) -> Step:
@@ -28,36 +50,113 @@ def _tenant(tenant: Tenant) -> Step:
     return Step("tenant", not tenant.suspended, f"tenant {tenant.tenant_id} is {state}")
 
 
-def _payer(payer: Payer | None) -> Step:
-    if payer is None:
+def _payer(payer: Payer | None, refusal: Reason | None) -> Step:
+    if payer is None and refusal is Reason.PAYER_UNKNOWN:
         return Step("payer", False, "the tenant has no payer with this id")
+    if payer is None:
+        return Step("payer", True, "nobody is assigned to the number, so the tenant itself pays")
     if payer.blocked:
         return Step("payer", False, f"payer {payer.payer_id} is blocked: {payer.block_reason}")
     return Step("payer", True, f"payer {payer.payer_id} is known, licensed in {payer.country}")
 
 
-def _money(quote: Quote, decision: Decision) -> list[Step]:
+def _price(quote: Quote) -> Iterator[Step]:
+    decision, tenant = quote.decision, quote.answer.tenant
+    goes_on = decision.refusal is None
+    alone = ", so only pools may pay" if goes_on else ""
     if decision.rate is None:
-        text = f"no deck in force prices the number in {quote.answer.tenant.currency}"
-        return [Step("rate", False, text)]
-    currency = quote.answer.tenant.currency
-    price = f"{_amount(decision.rate.rate_per_minute_micros)} {currency} a minute"
-    steps = [Step("rate", True, f"{decision.rate.destination}: {price}")]
-    if decision.refusal is Reason.RATE_CEILING:
-        return [*steps, Step("ceiling", False, f"{price} is above the dearest rate allowed")]
-    return [*steps, _grant(quote, currency)]
+        yield Step("rate", goes_on, f"no deck in force prices it in {tenant.currency}{alone}")
+        return
+    source = f"deck.{decision.rate.deck_version}" if decision.rate.deck_version else "default_rate"
+    yield Step("rate", True, _rate_told(decision.rate, tenant.currency), source)
+    own = quote.payer.max_rate_per_minute_micros if quote.payer else 0
+    ceiling = own or tenant.max_rate_per_minute_micros
+    if not ceiling:
+        return
+    dearest = f"the dearest rate {'the payer' if own else 'the tenant'} allows, {_amount(ceiling)}"
+    if decision.rate.rate_per_minute_micros <= ceiling:
+        yield Step("ceiling", True, f"that is not above {dearest}")
+        return
+    yield Step("ceiling", goes_on, f"that is above {dearest}{alone}")
 
 
-def _grant(quote: Quote, currency: str) -> Step:
-    first = quote.answer.call.first
-    assert first is not None
-    available = f"{_amount(first.money.available_micros)} {currency} are available"
+def _rate_told(rate: Rate, currency: str) -> str:
+    fee = rate.connection_fee_micros
+    connected = f" and {_amount(fee)} to be connected" if fee else ""
+    price = f"{_amount(rate.rate_per_minute_micros)} {currency} a minute{connected}"
+    under = f" (+{rate.prefix})" if rate.prefix else ""
+    return f"{rate.destination}{under}: {price}"
+
+
+def _limits(quote: Quote, first: Grant) -> Iterator[Step]:
     if first.refusal is Reason.CALL_LIMIT:
-        return Step("limit", False, "too much is held already for this payer or tenant")
-    if first.refusal:
-        return Step("credits", False, f"{available}, which is too little")
-    held = f"{_amount(first.held_micros)} would be held for {first.granted_seconds} s"
-    return Step("credits", True, f"{available}; {held}")
+        told = (
+            "too many calls are open or were started just now, or too large a part of the balance"
+            " is held, for this payer or tenant"
+        )
+        yield Step("limits", False, told)
+    elif first.refusal is Reason.SPEND_LIMIT:
+        told = "the payer, the tenant or the conference spent or holds all that its limit allows"
+        yield Step("limits", False, f"{told}, or started as many costly calls")
+    elif limits_of(quote.answer.tenant, quote.payer):
+        yield Step("limits", True, "no limit of the tenant or the payer is reached")
+
+
+def _funding(
+    quote: Quote, sources: Sources, first: Grant, pools: dict[str, PoolState]
+) -> Iterator[Step]:
+    """Each source in the order of use, with what it would give."""
+    taken = {stretch.pool_id or stretch.kind: stretch for stretch in first.stretches}
+    last = sources.pools[-1].pool_id if sources.pools and not sources.money else ""
+    for pool in sources.pools:
+        passed = first.refusal is None or pool.pool_id != last
+        told = _pool_told(pool, pools.get(pool.pool_id), taken.get(pool.pool_id), first)
+        yield Step("pool", passed, told, f"pool.{pool.pool_id}")
+    if sources.credits:
+        passed = first.refusal is None or sources.postpaid
+        told = _credits_told(quote, first, taken.get(SourceKind.CREDITS))
+        yield Step("credits", passed, told)
+    if sources.postpaid:
+        told = _invoice_told(quote, taken.get(SourceKind.POSTPAID))
+        yield Step("postpaid", first.refusal is None, told)
+
+
+def _pool_told(pool: Pool, state: PoolState | None, taken: Stretch | None, first: Grant) -> str:
+    size = f"{pool.seconds_per_license // 60:,} minutes a month for each licence"
+    if state:
+        left = f"{state.available_seconds // 60:,} of {state.size_seconds // 60:,} minutes left"
+        size = f"{left} this month ({state.licenses:,} licences)"
+    if taken:
+        return f"pool {pool.pool_id}, {size}: {taken.seconds:,} s would come from it"
+    if first.refusal is None and _covered(first):
+        return f"pool {pool.pool_id}, {size}: not needed, what comes before it covers the call"
+    other = f", or closed because {pool.closed_with} is" if pool.closed_with else ""
+    return f"pool {pool.pool_id}, {size}: it is used up{other}, or what is left is too little"
+
+
+def _covered(first: Grant) -> bool:
+    """Whether pools alone paid: one that then gave nothing was not reached."""
+    kinds = {stretch.kind for stretch in first.stretches}
+    return kinds == {SourceKind.POOL} and not first.final
+
+
+def _credits_told(quote: Quote, first: Grant, taken: Stretch | None) -> str:
+    currency = quote.answer.tenant.currency
+    told = f"{_amount(first.money.available_micros)} {currency} are available"
+    if line := quote.decision.credit_line_micros:
+        told += f", and {_amount(line)} more may be owed by calls that come in"
+    if taken:
+        return f"{told}; {_amount(taken.amount_micros)} would be held for {taken.seconds:,} s"
+    if first.refusal is None:
+        return f"{told}; {'not needed' if _covered(first) else 'too little for this call'}"
+    return f"{told}, which is too little"
+
+
+def _invoice_told(quote: Quote, taken: Stretch | None) -> str:
+    if taken is None:
+        return "the tenant is billed afterwards for what credits do not cover; not needed"
+    amount = f"{_amount(taken.amount_micros)} {quote.answer.tenant.currency}"
+    return f"the tenant is billed afterwards: {amount} for {taken.seconds:,} s"
 
 
 def _amount(micros: int) -> str:
