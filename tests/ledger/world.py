@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ledger import story
+from talktime_server.decision import catalog
 from talktime_server.failure import NotFound
 from talktime_server.ledger import keys
 from talktime_server.ledger.directory import Directory
@@ -167,7 +168,7 @@ async def open_world(
     """A ledger over a store, and a tenant with the payers ann and ben; what is there already is found again."""
     store = Store(url, timeout_s=timeout_s)
     ledger = Ledger(store, receipt_ttl_s=RECEIPT_TTL_S, refusal_ttl_s=REFUSAL_TTL_S)
-    directory = Directory(store)
+    directory = Directory(store, catalog.counted_licenses)
     try:
         tenant = await _tenant(directory, tenant_id)
         payers = {name: (await directory.payer(tenant_id, name)) for name in PAYERS}

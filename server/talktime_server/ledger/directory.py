@@ -11,17 +11,29 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from talktime_server.failure import Broken, Conflict, NotFound, StoreAway
+from talktime_server.failure import Conflict, NotFound
 from talktime_server.ledger import keys
+from talktime_server.ledger.blocks import Block, block_of
 from talktime_server.ledger.ledger import unknown_tenant
+from talktime_server.ledger.payers import (
+    WRITE_ROUNDS,
+    Check,
+    CheckAll,
+    PayerChanges,
+    PayerWriter,
+    allow,
+    allow_all,
+    contended,
+    keep_block,
+    read,
+)
 from talktime_server.ledger.profiles import Payer, Tenant, payer_of, tenant_of, to_json
 from talktime_server.ledger.store import Script, Store
 
 Key = TypeVar("Key")
-Record = TypeVar("Record")
+Value = TypeVar("Value")
 
 MOST_CACHED = 100_000
-WRITE_ROUNDS = 20  # of reading and writing again when somebody else wrote in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +50,14 @@ class Profiles:
 
 
 class Directory:
-    """Reads and writes tenants and payers."""
+    """Reads and writes tenants and payers. `counted` names the counts of licences that a payer adds
+    to; they size the tenant's pools.
+    """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, counted: Callable[[Payer], tuple[str, ...]]) -> None:
         self._store = store
         self._put = Script(store, "put_profile")
+        self._writer = PayerWriter(store, self._put, counted)
         self._tenants: dict[str, Tenant] = {}
         self._payers: dict[tuple[str, str], Payer | None] = {}
 
@@ -66,8 +81,8 @@ class Directory:
         )
         if tenant_row[0] is None:
             raise unknown_tenant()
-        tenant = _read(tenant_of, tenant_row)
-        payer = _read(payer_of, payer_row) if payer_row[0] else None
+        tenant = read(tenant_of, tenant_row)
+        payer = read(payer_of, payer_row) if payer_row[0] else None
         _keep(self._tenants, tenant_id, tenant)
         _keep(self._payers, (tenant_id, payer_id), payer)
         return Profiles(tenant, payer)
@@ -81,16 +96,13 @@ class Directory:
         row = await self._store.command("HMGET", keys.tenant(tenant_id), "pv", "p")
         if row[0] is None:
             raise unknown_tenant()
-        tenant = _read(tenant_of, row)
+        tenant = read(tenant_of, row)
         _keep(self._tenants, tenant_id, tenant)
         return tenant
 
     async def payer(self, tenant_id: str, payer_id: str) -> Payer:
         """The payer in the store. Raises NotFound."""
-        found = (await self.fresh(tenant_id, payer_id)).payer
-        if found is None:
-            raise unknown_payer()
-        return found
+        return _must_payer((await self.fresh(tenant_id, payer_id)).payer)
 
     async def put_tenant(self, tenant: Tenant) -> Tenant:
         """Makes a tenant or replaces its settings; a suspension stays. Raises Conflict
@@ -136,20 +148,56 @@ class Directory:
                 keys.tenant(tenant_id),
                 keys.tenant(tenant_id),
                 keys.tenants(keys.shard_of(tenant_id)),
+                keys.meters(tenant_id),
+                keys.blocks(tenant_id),
             )
             expected = str(old.version if old else 0)
-            word, *rest = await self._put(names, (tenant_id, to_json(new), expected, new.currency))
+            arguments = (tenant_id, to_json(new), expected, new.currency, "", "")
+            word, *rest = await self._put(names, arguments)
             if word == b"currency":
                 raise Conflict("CURRENCY_FIXED", "a tenant's currency cannot be changed")
             if word != b"changed":
                 written = replace(new, version=int(rest[0]))
                 _keep(self._tenants, tenant_id, written)
                 return written
-        raise _contended()
+        raise contended()
 
-    async def put_payer(self, tenant_id: str, payer: Payer) -> Payer:
-        """Makes a payer or replaces it whole. Raises NotFound for an unknown tenant."""
-        return await self._write_payer(tenant_id, payer.payer_id, lambda _: payer)
+    async def put_payer(self, tenant_id: str, payer: Payer, check: Check = allow) -> Payer:
+        """Makes a payer or replaces it whole; whether it is blocked stays. Raises NotFound for an
+        unknown tenant.
+        """
+
+        def replaced(old: Payer | None) -> Payer:
+            new = keep_block(old, payer)
+            check(old, new)
+            return new
+
+        return await self._write_payer(tenant_id, payer.payer_id, replaced)
+
+    async def put_payers(
+        self, tenant_id: str, payers: Sequence[Payer], check: CheckAll = allow_all
+    ) -> PayerChanges:
+        """Makes or replaces many payers, each as `put_payer` does; see payers.py."""
+        await self.fresh_tenant(tenant_id)
+        return await self._writer.put(tenant_id, payers, check)
+
+    async def block_payer(self, tenant_id: str, payer_id: str, reason: str) -> Payer:
+        """Refuses a payer's calls from now on, and records it. Raises NotFound."""
+        return await self._write_payer(
+            tenant_id,
+            payer_id,
+            lambda old: replace(_must_payer(old), blocked=True, block_reason=reason),
+            reason,
+        )
+
+    async def unblock_payer(self, tenant_id: str, payer_id: str, reason: str) -> Payer:
+        """Lets a payer call again, and records it. Raises NotFound."""
+        return await self._write_payer(
+            tenant_id,
+            payer_id,
+            lambda old: replace(_must_payer(old), blocked=False, block_reason=""),
+            reason,
+        )
 
     async def assign_licenses(
         self,
@@ -158,37 +206,46 @@ class Directory:
         *,
         add: tuple[str, ...],
         remove: tuple[str, ...],
+        check: Check = allow,
     ) -> Payer:
         """Swaps licences in one step. Raises NotFound."""
 
-        def swap(old: Payer | None) -> Payer:
-            if old is None:
-                raise unknown_payer()
+        def swap(stored: Payer | None) -> Payer:
+            old = _must_payer(stored)
             kept = [sku for sku in old.licenses if sku not in remove]
-            return replace(old, licenses=(*kept, *(sku for sku in add if sku not in kept)))
+            new = replace(old, licenses=(*kept, *(sku for sku in add if sku not in kept)))
+            check(old, new)
+            return new
 
         return await self._write_payer(tenant_id, payer_id, swap)
 
     async def _write_payer(
-        self, tenant_id: str, payer_id: str, change: Callable[[Payer | None], Payer]
+        self,
+        tenant_id: str,
+        payer_id: str,
+        change: Callable[[Payer | None], Payer],
+        reason: str = "",
     ) -> Payer:
         for _ in range(WRITE_ROUNDS):
             old = (await self.fresh(tenant_id, payer_id)).payer
             new = change(old)
-            names = (
-                keys.payer(tenant_id, payer_id),
-                keys.tenant(tenant_id),
-                keys.payers(tenant_id),
-            )
-            expected = str(old.version if old else 0)
-            word, *rest = await self._put(names, (payer_id, to_json(new), expected, ""))
+            word, *rest = await self._writer.ask(tenant_id, old, new, reason)
             if word == b"no_tenant":
                 raise unknown_tenant()
             if word != b"changed":
                 written = replace(new, version=int(rest[0]))
                 _keep(self._payers, (tenant_id, payer_id), written)
                 return written
-        raise _contended()
+        raise contended()
+
+    async def list_blocks(self, tenant_id: str, after: str, count: int) -> list[Block]:
+        """The newest lines of the record of blocks, or those older than the line at `after`."""
+        await self.tenant(tenant_id)
+        newest = f"({after}" if after else "+"
+        rows = await self._store.command(
+            "XREVRANGE", keys.blocks(tenant_id), newest, "-", "COUNT", count
+        )
+        return [block_of(position, row) for position, row in rows]
 
     async def page_key(self) -> bytes:
         """The key that signs page tokens: made once, the same in every process."""
@@ -202,7 +259,7 @@ class Directory:
         rows = await self._store.commands(
             [("HMGET", keys.payer(tenant_id, payer_id), "pv", "p") for payer_id in ids]
         )
-        return [_read(payer_of, row) for row in rows]
+        return [read(payer_of, row) for row in rows]
 
     async def list_tenants(self, after: str, count: int) -> list[Tenant]:
         """Tenants by id over all shards, those after `after` first."""
@@ -241,22 +298,13 @@ def _must(tenant: Tenant | None) -> Tenant:
     return tenant
 
 
-def _read(kind: Callable[[bytes, int], Record], row: Sequence[bytes]) -> Record:
-    """A record as stored. One that cannot be read fails with a word, so that an emergency call still
-    passes and the sweeper goes on to the next tenant.
-    """
-    version, body = row
-    try:
-        return kind(body, int(version))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Broken("PROFILE_UNREADABLE", "a stored profile cannot be read") from error
+def _must_payer(payer: Payer | None) -> Payer:
+    if payer is None:
+        raise unknown_payer()
+    return payer
 
 
-def _contended() -> StoreAway:
-    return StoreAway("CONTENDED", "others keep writing this record; try again")
-
-
-def _keep(cache: dict[Key, Record], key: Key, record: Record) -> None:
+def _keep(cache: dict[Key, Value], key: Key, record: Value) -> None:
     """Keeps the newest; drops the oldest when there are too many."""
     cache.pop(key, None)
     if len(cache) >= MOST_CACHED:

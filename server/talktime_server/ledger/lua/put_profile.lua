@@ -1,32 +1,60 @@
--- Writes the profiles of tenants and payers, whole, and counts their versions.
+-- Writes the profiles of tenants and payers, whole, and counts their versions and the licences that size pools.
 --
--- A script, because a decision compares these versions: text and version must change in one step.
+-- A script, because a decision compares these versions: text and version must change in one step, and the counts with them.
 --
--- KEYS, for each operation: profile, tenant, index
--- ARGV, for each operation: id (in the index); text; version it must have now (0: none yet; empty: any); currency (tenants; else empty)
--- Returns, for each operation: "new" or "same" with the version; "changed" with the version it has; "no_tenant"; "currency".
+-- KEYS, for each operation: profile, tenant, index, meters, blocks
+-- ARGV, for each operation: id (in the index); text; version it must have now (0: none yet); currency (tenants; else empty);
+--   counts of licences that it adds to (names, with a space between them); line for the record of blocks (an array in JSON of names
+--   and values; empty when there is none)
+-- Returns, for each operation: "new" or "same" with the version; "changed" with the version it has; "no_tenant"; "currency";
+--   "error" with what was wrong.
 
-local function put_profile(profile, tenant, index, id, body, expected, currency)
-  local stored = redis.call("HMGET", profile, "pv", "p", "cur")
-  local version = tonumber(stored[1] or "0")
-  if expected ~= "" and expected ~= (stored[1] or "0") then
+local MOST_BLOCKS = 10000 -- lines kept of a tenant's record of blocks, or a few more
+
+local function add_to_count(meters, name, delta)
+  redis.call("HINCRBY", meters, "n:" .. name, delta)
+end
+
+-- Takes back what the profile was counted as when it was last written, so that the counts stay exact whatever the catalogue says now.
+local function count(profile, meters, before, after)
+  for name in string.gmatch(before, "%S+") do
+    add_to_count(meters, name, -1)
+  end
+  for name in string.gmatch(after, "%S+") do
+    add_to_count(meters, name, 1)
+  end
+  redis.call("HSET", profile, "n", after)
+end
+
+local function put_profile(profile, tenant, index, meters, blocks, id, body, expected, currency, counts, block)
+  local stored = redis.call("HMGET", profile, "pv", "p", "cur", "n")
+  local version, counted = tonumber(stored[1] or "0"), stored[4] or ""
+  if expected ~= (stored[1] or "0") then
     return { "changed", version }
   elseif currency ~= "" and stored[3] and stored[3] ~= currency then
     return { "currency" }
   elseif currency == "" and redis.call("HEXISTS", tenant, "pv") == 0 then
     return { "no_tenant" }
-  elseif stored[2] == body then
+  elseif stored[2] == body and counted == counts then
     return { "same", version }
   end
+  local line = block ~= "" and cjson.decode(block)
+  local now = line and read_tenant(tenant).now
 
   -- After this point it must succeed.
   redis.call("HSET", profile, "pv", version + 1, "p", body)
   if currency ~= "" then
     redis.call("HSET", profile, "cur", currency)
   end
+  if counted ~= counts then
+    count(profile, meters, counted, counts)
+  end
+  if line then
+    redis.call("XADD", blocks, "MAXLEN", "~", MOST_BLOCKS, "*", "at", now, unpack(line))
+  end
   redis.call("HINCRBY", tenant, "pe", 1) -- open calls are judged again before they are extended
   redis.call("ZADD", index, 0, id)
   return { "new", version + 1 }
 end
 
-return each(3, 4, put_profile)
+return each(5, 6, put_profile)
