@@ -292,6 +292,13 @@ def count_name(sku: str, pool_country: str = "") -> str:
     return f"{sku}:{pool_country}"
 
 
+@cache
+def files() -> tuple[str, ...]:
+    """The names of the fact files, as `rows` takes them."""
+    names = (entry.name for entry in resources.files(_FACTS).iterdir())
+    return tuple(sorted(name.removesuffix(".csv") for name in names if name.endswith(".csv")))
+
+
 def rows(name: str) -> list[dict[str, str]]:
     """A fact file as it is written: "licenses" for facts/licenses.csv."""
     return list(csv.DictReader(_text(name).splitlines()))

@@ -116,10 +116,17 @@ def _credits_licence(entitlement: "Entitlement", payer: Payer) -> Step:
         told = f"has none: when its pool is used up, {after}"
         return Step(name, True, _say(payer, told))
     told = (
-        "has no pool of minutes for this call and no licence to draw on the tenant's credits;"
-        " MCOPSTNC would do, and costs nothing"
+        f"has no pool of minutes for this call{_unsold(payer)} and no licence to draw on the"
+        " tenant's credits; MCOPSTNC would do, and costs nothing"
     )
     return Step(name, False, _say(payer, told), " + ".join(row.rule for row in rows))
+
+
+def _unsold(payer: Payer) -> str:
+    """Why a plan may bring no minutes: it is not sold where its holder is licensed."""
+    sold = catalog.availability().get(payer.country)
+    why = _UNSOLD_WORDS.get(sold.calling_plan if sold else "NO")
+    return f" ({why} in {payer.country})" if why else ""
 
 
 def _lacking(payer: Payer, rows: "tuple[Row, ...]") -> str:
@@ -191,6 +198,11 @@ def _prefix_told(verdict: policy.PrefixVerdict) -> str:
 def _say(payer: Payer, what: str) -> str:
     return f"payer {payer.payer_id} {what}"
 
+
+_UNSOLD_WORDS = {
+    "NO": "calling plans are not sold",
+    "PARTNER": "calling plans come from a local carrier",
+}
 
 _COUNTRY_WORDS = {NO_COUNTRY: "of no country", "": "of a country we do not know"}
 
