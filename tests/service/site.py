@@ -27,17 +27,19 @@ MOBILE = "+447700900123"  # the same country's longer prefix: 120,000
 BERLIN = "+4930901820"  # 60,000 and a connection fee of 10,000
 PARIS = "+33199001234"  # 90,000, at least 30 s, then steps of 6 s
 MADRID = "+34910123456"  # 100,000 by the second, which is no whole number of micros
+HARARE = "+263242700123"  # 200,000, and no conferencing pool reaches it
 UNPRICED = "+390612345678"
 TOLL_FREE = "+18005550123"  # 30,000; the tenant's own number for those who dial in
 AT_HOME = "+14255550100"
 MINUTE = 60_000  # what a minute to LONDON costs
-LICENSES = ("MCOPSTN2", "MCOPSTNC", "MCOMEETADV")
+LICENSES = ("MCOPSTN1", "MCOPSTNC", "MCOMEETADV")  # London is abroad, and credits pay for it
 ROWS = (
     RateRow("44", "Kingdom", 60_000),
     RateRow("447", "Kingdom - Mobile", 120_000),
     RateRow("49", "Germany", 60_000, 10_000),
     RateRow("33", "France", 90_000, 0, 30, 6),
     RateRow("34", "Spain", 100_000, 0, 1, 1),
+    RateRow("263", "Zimbabwe", 200_000),
     RateRow("1", "United States", 20_000),
     RateRow("1800", "United States - Toll-free", 30_000),
 )
@@ -113,6 +115,11 @@ class Site:
         """Settled and held."""
         money = self.money()
         return money.settled_micros, money.held_micros
+
+    def pools(self) -> dict[str, tuple[int, int, int]]:
+        """Seconds used, held and left of each pool this month."""
+        pools = self.operator.get_balance().pools
+        return {p.pool_id: (p.used_seconds, p.held_seconds, p.available_seconds) for p in pools}
 
     def balance(self) -> TenantBalance:
         """The tenant's money in full."""

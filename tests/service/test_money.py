@@ -243,7 +243,7 @@ def test_an_included_call_holds_nothing_and_is_recorded(make_site: MakeSite) -> 
     site = make_site()
     call = site.call(AT_HOME)
     assert call.authorized
-    assert [(s.kind, s.amount_micros) for s in call.sources] == [("INCLUDED", 0)]
+    assert [(s.kind, s.amount_micros) for s in call.sources] == [("POOL", 0)]
     assert call.rate is None
     receipt = site.settle(call, 3600)
     assert (receipt.charged_micros, receipt.duration_seconds) == (0, 3600)

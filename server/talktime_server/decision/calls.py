@@ -86,9 +86,7 @@ class Calls:
             known = [await self._profiles_of(question, attempt > 0) for question in questions]
             decided = [self._verdicts.decide(p, q) for p, q in zip(known, questions, strict=True)]
             tenant = known[0].tenant
-            askings = [
-                _asking(q, p, d) for q, p, d in zip(questions, known, decided, strict=True)
-            ]
+            askings = [_asking(q, p, d) for q, p, d in zip(questions, known, decided, strict=True)]
             with contextlib.suppress(Stale):
                 outcomes = await self._ledger.authorize_batch(
                     tenant, askings, all_or_none=all_or_none
@@ -221,15 +219,15 @@ class Calls:
         tenant = await self._directory.tenant(tenant_id)
         return Answer(tenant, await self._ledger.show(tenant_id, call_id), replayed=False)
 
-    async def meet(self, tenant_id: str, payer_id: str) -> None:
+    async def meet(self, tenant_id: str, payer_id: str | None) -> None:
         """Brings profiles to hand, so that operations that follow are decided without waiting; the
         operation itself says what is wrong.
         """
         with contextlib.suppress(Failure):
-            if payer_id:
-                await self._directory.profiles(tenant_id, payer_id)
-            else:
+            if payer_id is None:
                 await self._directory.tenant(tenant_id)
+            else:
+                await self._directory.profiles(tenant_id, payer_id)
 
     async def _by_profiles(
         self,

@@ -106,9 +106,7 @@ class Verdicts:
         number = self._plan.classify(question.to_number)
         sources: Sources | None = None
         if profiles.payer or not question.payer_id:
-            sources = entitle(
-                profiles.tenant, profiles.payer, question.call_type, number
-            ).sources
+            sources = entitle(profiles.tenant, profiles.payer, question.call_type, number).sources
         sources = sources or replace(CREDITS, postpaid=profiles.tenant.postpaid)
         decision = Decision(number, sources)
         return self._price(profiles, question, decision) if sources.money else decision

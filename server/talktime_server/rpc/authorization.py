@@ -16,6 +16,17 @@ from talktime_server.decision.quote import explain
 from talktime_server.decision.verdict import Question
 from talktime_server.failure import Failure
 from talktime_server.rpc import messages
+from talktime_server.rpc.call_checks import (
+    MAX_SECONDS,
+    careful_question,
+    check_call,
+    check_fields,
+    check_leg,
+    check_same,
+    checked_call,
+    payer_of,
+    question_of,
+)
 from talktime_server.rpc.decoding import Checks
 from talktime_server.rpc.messages import CALL_TYPE_WORDS
 from talktime_server.rpc.replies import failed_operation
@@ -32,12 +43,9 @@ from talktime_server.words import CallType
 
 SERVICE = "/talktime.v1.AuthorizationService/"
 ROUTERS = frozenset({Role.ROUTER, Role.OPERATOR})
-MAX_SECONDS = 86_400
 MAX_LEGS = 100
 BATCH_BYTES = 64 * 1024
-MAX_BUDGET = 10**12
 MAX_SEQUENCE = 1_000_000_000
-_CALL_TYPES = frozenset(CALL_TYPE_WORDS)
 
 
 class Authorization:
@@ -77,7 +85,7 @@ class Authorization:
         call_type = CALL_TYPE_WORDS.get(request.call_type, CallType.USER_OUT)
         if call_type.inbound or not self._emergencies.may_be(request.to_number):
             return None
-        return self._pass(_careful_question(request, identity, call_type))
+        return self._pass(careful_question(request, identity, call_type))
 
     async def _pass(self, question: Question) -> Message:
         passed = await self._emergencies.passes(question)
@@ -94,9 +102,9 @@ class Authorization:
     async def _authorize(self, request: pb.AuthorizeRequest, identity: Identity) -> Message:
         checks = Checks()
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        _check_call(checks, request)
+        check_call(checks, request)
         checks.done()
-        answer = await self._calls.authorize(_question(request, tenant_id, request.call_id))
+        answer = await self._calls.authorize(question_of(request, tenant_id, request.call_id))
         return messages.authorization(answer)
 
     async def _authorize_batch(
@@ -108,10 +116,10 @@ class Authorization:
         legs = [leg.call for leg in request.legs[:MAX_LEGS]]
         seen: set[str] = set()
         for number, leg in enumerate(legs):
-            _check_leg(checks, leg, f"legs[{number}].call.", tenant_id, seen)
+            check_leg(checks, leg, f"legs[{number}].call.", tenant_id, seen)
         checks.done()
         answers = await self._calls.authorize_batch(
-            [_question(leg, tenant_id, leg.call_id) for leg in legs],
+            [question_of(leg, tenant_id, leg.call_id) for leg in legs],
             all_or_none=request.all_or_none,
         )
         verdicts = [messages.authorization(answer) for answer in answers]
@@ -151,18 +159,18 @@ class Authorization:
         as any here.
         """
         call = request.call
-        _check_same(checks, "call.tenant_id", call.tenant_id, tenant_id)
-        _check_same(checks, "call.call_id", call.call_id, request.call_id)
+        check_same(checks, "call.tenant_id", call.tenant_id, tenant_id)
+        check_same(checks, "call.call_id", call.call_id, request.call_id)
         dialled = "" if self._emergencies.may_be(call.to_number) else call.to_number
-        _check_fields(checks, call, "call.", dialled=dialled, required=dialled == call.to_number)
-        return _question(call, tenant_id, request.call_id)
+        check_fields(checks, call, "call.", dialled=dialled, required=dialled == call.to_number)
+        return question_of(call, tenant_id, request.call_id)
 
     async def _release(self, request: pb.ReleaseRequest, identity: Identity) -> Message:
-        tenant_id = _checked_call(request, identity)
+        tenant_id = checked_call(request, identity)
         return messages.release(await self._calls.release(tenant_id, request.call_id))
 
     async def _get_call(self, request: pb.GetCallRequest, identity: Identity) -> Message:
-        tenant_id = _checked_call(request, identity)
+        tenant_id = checked_call(request, identity)
         return messages.shown(await self._calls.show(tenant_id, request.call_id), request.call_id)
 
     async def _quote(self, request: pb.QuoteRequest, identity: Identity) -> Message:
@@ -180,9 +188,9 @@ class Authorization:
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
         if passing := self._quoted_emergency(asked):
             return passing
-        _check_fields(checks, asked, "", dialled=asked.to_number)
+        check_fields(checks, asked, "", dialled=asked.to_number)
         checks.done()
-        quote = await self._calls.quote(_question(asked, tenant_id, ""))
+        quote = await self._calls.quote(question_of(asked, tenant_id, ""))
         lines = [
             pb.Check(
                 name=step.name, passed=step.passed, explanation=step.explanation, rule=step.rule
@@ -236,7 +244,7 @@ class Authorization:
         """
         for operation in run:
             asked = _asked(operation)
-            payer_id = asked.payer_id if operation.HasField("authorize") else ""
+            payer_id = payer_of(asked) if operation.HasField("authorize") else None
             await self._calls.meet(asked.tenant_id or identity.only_tenant, payer_id)
 
     async def _one(self, operation: pb.Operation, identity: Identity) -> pb.OperationResult:
@@ -285,108 +293,3 @@ def _asked(operation: pb.Operation) -> Any:
     kind = operation.WhichOneof("operation")
     assert kind is not None  # the stream lets no other in
     return getattr(operation, kind)
-
-
-def _check_call(checks: Checks, request: pb.AuthorizeRequest) -> None:
-    checks.call_id("call_id", request.call_id)
-    _check_fields(checks, request, "", dialled=request.to_number)
-
-
-def _check_fields(
-    checks: Checks,
-    request: pb.AuthorizeRequest,
-    path: str,
-    *,
-    dialled: str,
-    required: bool = True,
-) -> None:
-    if request.call_type != pb.CALL_TYPE_UNASSIGNED_IN:
-        checks.id(f"{path}payer_id", request.payer_id)
-    checks.enum(f"{path}call_type", request.call_type, _CALL_TYPES)
-    checks.number(f"{path}from_number", request.from_number, required=False)
-    checks.number(f"{path}to_number", dialled, required=required)
-    checks.id(f"{path}conference_id", request.conference_id, required=False)
-    checks.seconds(f"{path}requested_seconds", request.requested_seconds, 0, MAX_SECONDS)
-    checks.number(f"{path}routing_number", request.routing_number, required=False)
-    budget = request.conference_budget_micros
-    checks.micros(f"{path}conference_budget_micros", budget, 0, MAX_BUDGET)
-    if budget and not request.conference_id:
-        text = "is required with a conference_budget_micros"
-        checks.blame(f"{path}conference_id", "MISSING_FIELD", text)
-
-
-def _check_leg(
-    checks: Checks, leg: pb.AuthorizeRequest, path: str, tenant_id: str, seen: set[str]
-) -> None:
-    _check_same(checks, f"{path}tenant_id", leg.tenant_id, tenant_id)
-    checks.call_id(f"{path}call_id", leg.call_id)
-    _check_fields(checks, leg, path, dialled=leg.to_number)
-    if leg.call_id in seen:
-        checks.blame(f"{path}call_id", "DUPLICATE_ID", "stands in an earlier leg too")
-    seen.add(leg.call_id)
-
-
-def _check_same(checks: Checks, field: str, value: str, expected: str) -> None:
-    if value and value != expected:
-        checks.blame(field, "DIFFERS", "is another than the request's own")
-
-
-def _checked_call(request: Any, identity: Identity) -> str:
-    """The tenant of a request that names nothing but a call."""
-    checks = Checks()
-    tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-    checks.call_id("call_id", request.call_id)
-    checks.done()
-    return tenant_id
-
-
-def _question(request: pb.AuthorizeRequest, tenant_id: str, call_id: str) -> Question:
-    call_type = CALL_TYPE_WORDS.get(request.call_type, CallType.USER_OUT)
-    return Question(
-        tenant_id,
-        call_id,
-        "" if call_type is CallType.UNASSIGNED_IN else request.payer_id,
-        call_type,
-        request.from_number,
-        request.to_number,
-        request.conference_id,
-        request.requested_seconds,
-        request.routing_number,
-        request.conference_budget_micros,
-    )
-
-
-def _careful_question(
-    request: pb.AuthorizeRequest, identity: Identity, call_type: CallType
-) -> Question:
-    """A call for help as far as it can be recorded: a field that breaks a rule is left out, never
-    refused.
-    """
-    checks = Checks()
-    _check_fields(checks, request, "", dialled="", required=False)
-    checks.call_id("call_id", request.call_id)
-    broken = {violation.field for violation in checks.violations}
-
-    def good(field: str) -> str:
-        return "" if field in broken else str(getattr(request, field))
-
-    return Question(
-        _careful_tenant(request.tenant_id, identity),
-        good("call_id"),
-        good("payer_id"),
-        call_type,
-        good("from_number"),
-        request.to_number,
-        good("conference_id"),
-        0,
-        "",
-    )
-
-
-def _careful_tenant(asked: str, identity: Identity) -> str:
-    checks = Checks()
-    try:
-        tenant_id = checks.tenant("tenant_id", asked, identity)
-    except Failure:
-        return ""
-    return "" if checks.violations else tenant_id
