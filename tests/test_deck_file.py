@@ -6,18 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talktime_server.decision import rating
-from talktime_server.decision.rating import (
-    COLUMNS,
-    MAX_MICROS,
+from talktime_server.decision import deck_file
+from talktime_server.decision.deck_file import (
+    REQUIRED_COLUMNS,
     BadRow,
     DeckFile,
-    RateRow,
-    check_row,
     read_csv,
 )
+from talktime_server.decision.rating import MAX_MICROS, Direction, RateRow, check_row
 
-HEADER = ",".join(COLUMNS)
+HEADER = ",".join(REQUIRED_COLUMNS)
 GOOD = "44,United Kingdom,0.0125,0.02,60,60,USD"
 
 micros = st.integers(0, MAX_MICROS)
@@ -197,7 +195,7 @@ def test_a_file_without_rows_is_refused() -> None:
 def test_a_file_without_end_is_read_no_further_than_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rating, "MAX_FILE_ROWS", 2)
+    monkeypatch.setattr(deck_file, "MAX_FILE_ROWS", 2)
     endless = (f"{prefix},UK,x,0,60,60,USD\n" for prefix in count(1))
     file = read_csv(chain([HEADER + "\n", GOOD + "\n"], endless))
     assert blame(file) == [(3, "rate_per_minute", "BAD_DECIMAL"), (4, "", "TOO_MANY_ROWS")]
@@ -219,7 +217,7 @@ def test_every_wrong_column_of_a_header_is_named() -> None:
 def test_a_file_that_is_no_csv_at_all_is_refused() -> None:
     file = read_csv(['"' + HEADER])
     assert file.bad == (
-        BadRow(1, "", "EMPTY_FILE", f"has no header; it must name {', '.join(COLUMNS)}"),
+        BadRow(1, "", "EMPTY_FILE", f"has no header; it must name {', '.join(REQUIRED_COLUMNS)}"),
     )
 
 

@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talktime_server.decision.rating import (
-    MAX_MICROS,
-    Deck,
-    DeckFile,
-    Rate,
-    RateRow,
-    read_csv,
-)
+from talktime_server.decision.deck_file import DeckFile, read_csv
+from talktime_server.decision.rating import MAX_MICROS, Deck, Rate, RateRow
 
 REAL_DECK = Path(__file__).parents[1] / "../shared/data/rate_deck_az.csv"
 

@@ -14,6 +14,7 @@ from talktime_server.decision import catalog
 from talktime_server.decision.calls import Calls
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.decision.price_list import PriceList
+from talktime_server.decision.shadow import ShadowCounts
 from talktime_server.decision.verdict import Verdicts
 from talktime_server.failure import Failure, Unsafe
 from talktime_server.ledger import safety
@@ -21,6 +22,7 @@ from talktime_server.ledger.decks import Decks
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal
 from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.shadows import Shadows
 from talktime_server.ledger.store import Store
 from talktime_server.ledger.sweeper import Sweeper
 from talktime_server.rpc.accounts import Accounts
@@ -48,6 +50,7 @@ class App:
     health: Health
     store: Store
     emergencies: Emergencies
+    counts: ShadowCounts
     tasks: tuple[asyncio.Task[None], ...]
 
     async def drain(self) -> None:
@@ -63,6 +66,8 @@ class App:
         # Only now: the task that writes these records takes them off the same list.
         if not await self.emergencies.flush():
             log.error("emergency_records_lost")
+        if not await self.counts.flush():
+            log.error("shadow_counts_lost")
         await self.store.close()
 
 
@@ -79,7 +84,8 @@ async def open_app(settings: Settings) -> App:
     )
     directory = Directory(store, catalog.counted_licenses)
     decks, plan = Decks(store), catalog.number_plan()
-    prices = PriceList(decks)
+    counts = ShadowCounts(Shadows(store))
+    prices = PriceList(decks, counts)
     await prices.refresh()
     verdicts = Verdicts(plan, prices)
     calls = Calls(directory=directory, verdicts=verdicts, prices=prices, ledger=ledger)
@@ -90,13 +96,15 @@ async def open_app(settings: Settings) -> App:
         ledger=ledger,
         journal=Journal(store, ledger),
     )
-    rate_decks = RateDecks(decks, prices)
+    rate_decks = RateDecks(directory=directory, decks=decks, prices=prices, counts=counts)
     health = Health()
     account_methods = [*accounts.methods(), *rate_decks.methods()]
     edge = _edge(settings, authorization, account_methods, health)
     sweeper = Sweeper(store, ledger, directory)
-    tasks = _beside(partial(_probe, store, health), prices.run, emergencies.run, sweeper.run)
-    return App(edge, health, store, emergencies, tasks)
+    tasks = _beside(
+        partial(_probe, store, health), prices.run, counts.run, emergencies.run, sweeper.run
+    )
+    return App(edge, health, store, emergencies, counts, tasks)
 
 
 def _edge(

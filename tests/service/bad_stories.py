@@ -10,7 +10,7 @@ from service.site import AT_HOME, MINUTE, Site
 from service.test_identity import request_of
 from talktime.v1 import account_service_pb2 as accounts
 from talktime.v1 import authorization_service_pb2 as pb
-from talktime_server.decision.rating import COLUMNS, read_csv
+from talktime_server.decision.deck_file import REQUIRED_COLUMNS, read_csv
 
 EXISTS = "ALREADY_EXISTS"
 INERT = (
@@ -117,7 +117,7 @@ def _no_floats(scene: Scene) -> Reply:
 def _bad_decimals(scene: Scene) -> Reply:
     """Decimals come in deck files alone."""
     for text in DECIMALS:
-        file = read_csv([",".join(COLUMNS), f"44,x,{text},0,60,60,EUR"])
+        file = read_csv([",".join(REQUIRED_COLUMNS), f"44,x,{text},0,60,60,EUR"])
         assert [(bad.field, bad.rule) for bad in file.bad] == [("rate_per_minute", "BAD_DECIMAL")]
     return scene.raw.ask(_call_of(scene))
 

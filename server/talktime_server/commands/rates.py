@@ -15,7 +15,7 @@ from talktime_server.commands.session import Region, Session, asks
 if TYPE_CHECKING:
     from talktime import Client, RateDeck, RateRow
     from talktime.client import Progress
-    from talktime_server.decision.rating import BadRow, DeckFile
+    from talktime_server.decision.deck_file import BadRow, DeckFile
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -104,7 +104,7 @@ def show(
 
 
 def _read(file: Path) -> "DeckFile":
-    from talktime_server.decision.rating import read_csv
+    from talktime_server.decision.deck_file import read_csv
 
     try:
         with file.open(encoding="utf-8", newline="") as lines:

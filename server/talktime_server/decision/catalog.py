@@ -13,8 +13,8 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
+from talktime_server.decision.deck_file import DeckFile, read_csv
 from talktime_server.decision.numbering import NumberPlan, PrefixClass
-from talktime_server.decision.rating import DeckFile, read_csv
 from talktime_server.ledger.profiles import Payer
 from talktime_server.words import CallType, NumberClass
 

@@ -99,8 +99,23 @@ def decks() -> str:
 
 
 def active_decks() -> str:
-    """Hash: the deck in force for each currency."""
+    """Hash: for each scope of prices, which deck is in force from when on."""
     return "tt:{s00}:active"
+
+
+def deck_changes() -> str:
+    """Sorted set: the scopes of prices by the revision of their last change."""
+    return "tt:{s00}:changes"
+
+
+def shadow_counts(deck_version: str) -> str:
+    """Hash: what a shadow deck would have changed, a field for each pair of destinations."""
+    return f"tt:{{s00}}:sc:{deck_version}"
+
+
+def shadow_mark(process_id: str) -> str:
+    """String: the last count of a process that was added."""
+    return f"tt:{{s00}}:sm:{process_id}"
 
 
 def secret() -> str:
