@@ -1,27 +1,48 @@
 """AccountService: one handler per RPC, from a checked message to an answer."""
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.message import Message
 
 from talktime.v1 import account_service_pb2 as pb
-from talktime_server.failure import NotServed
+from talktime_server.decision import licensing
+from talktime_server.decision.pools import pools_of
+from talktime_server.failure import Conflict, NotServed
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal
 from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.profiles import Payer
 from talktime_server.rpc import messages, pages
-from talktime_server.rpc.account_checks import checked_payer, checked_skus, checked_tenant
+from talktime_server.rpc.account_checks import (
+    MAX_BLOCK_REASON,
+    check_payer,
+    checked_payer,
+    checked_skus,
+    checked_tenant,
+)
+from talktime_server.rpc.account_messages import (
+    balance_response,
+    block_message,
+    entry_message,
+    payer_message,
+    proof_response,
+    tenant_message,
+)
 from talktime_server.rpc.account_methods import OPERATORS, READERS, WRITERS, account_method
 from talktime_server.rpc.decoding import Checks
-from talktime_server.rpc.messages import instant, payer_message, tenant_message
-from talktime_server.rpc.shapes import Identity, Method
-from talktime_server.words import EntryKind
+from talktime_server.rpc.messages import instant
+from talktime_server.rpc.shapes import BULK_BODY_BYTES, Identity, Method
 
 MAX_AMOUNT = 10**12
 MAX_EXPIRE_DAYS = 3650
 DEFAULT_EXPIRE_DAYS = 365
 _RUNNING = frozenset({pb.RUNNING_CALLS_DRAIN, pb.RUNNING_CALLS_CUT})
-_KINDS = {kind: pb.EntryKind.Value(f"ENTRY_KIND_{kind.value}") for kind in EntryKind}
+MAX_PAYERS = 1000
+# Payers checked at a time: calls that wait for the same process wait no longer than that.
+PAYERS_AT_ONCE = 50
 
 
 class Accounts:
@@ -49,6 +70,13 @@ class Accounts:
             account_method("PutPayer", pb.PutPayerRequest, WRITERS, self._put_payer),
             account_method("GetPayer", pb.GetPayerRequest, READERS, self._get_payer),
             account_method("ListPayers", pb.ListPayersRequest, READERS, self._list_payers),
+            replace(
+                account_method("PutPayers", pb.PutPayersRequest, WRITERS, self._put_payers),
+                body_cap=BULK_BODY_BYTES,
+            ),
+            account_method("BlockPayer", pb.BlockPayerRequest, WRITERS, self._block_payer),
+            account_method("UnblockPayer", pb.UnblockPayerRequest, WRITERS, self._unblock_payer),
+            account_method("ListBlocks", pb.ListBlocksRequest, READERS, self._list_blocks),
             account_method(
                 "AssignLicenses", pb.AssignLicensesRequest, WRITERS, self._assign_licenses
             ),
@@ -104,8 +132,56 @@ class Accounts:
 
     async def _put_payer(self, request: pb.PutPayerRequest, identity: Identity) -> Message:
         tenant_id, payer = checked_payer(request, identity)
-        written = await self._directory.put_payer(tenant_id, payer)
+
+        def check(old: Payer | None, new: Payer) -> None:
+            checks = Checks()
+            _check_given(checks, "payer", old, new)
+            checks.done()
+
+        written = await self._directory.put_payer(tenant_id, payer, check)
         return pb.PutPayerResponse(payer=payer_message(written))
+
+    async def _put_payers(self, request: pb.PutPayersRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        checks.items("payers", request.payers, MAX_PAYERS, least=1)
+        checks.done()
+        payers = await _checked_payers(request.payers)
+
+        def check(stored: Sequence[Payer | None]) -> None:
+            checks = Checks()
+            for number, (old, new) in enumerate(zip(stored, payers, strict=True)):
+                _check_given(checks, f"payers[{number}]", old, new)
+            checks.done()
+
+        came = await self._directory.put_payers(tenant_id, payers, check)
+        return pb.PutPayersResponse(
+            created=came.created, changed=came.changed, unchanged=came.unchanged
+        )
+
+    async def _block_payer(self, request: pb.BlockPayerRequest, identity: Identity) -> Message:
+        tenant_id = _block_of(request, identity, required=True)
+        payer = await self._directory.block_payer(tenant_id, request.payer_id, request.reason)
+        return pb.BlockPayerResponse(payer=payer_message(payer))
+
+    async def _unblock_payer(self, request: pb.UnblockPayerRequest, identity: Identity) -> Message:
+        tenant_id = _block_of(request, identity, required=False)
+        payer = await self._directory.unblock_payer(tenant_id, request.payer_id, request.reason)
+        return pb.UnblockPayerResponse(payer=payer_message(payer))
+
+    async def _list_blocks(self, request: pb.ListBlocksRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        count = checks.page_size("page_size", request.page_size)
+        checks.done()
+        key = await self._directory.page_key()
+        after = _position(key, tenant_id, "ListBlocks", request.page_token)
+        found = await self._directory.list_blocks(tenant_id, after, count)
+        token = found[-1].position if len(found) == count else ""
+        return pb.ListBlocksResponse(
+            blocks=[block_message(block) for block in found],
+            next_page_token=_page(key, tenant_id, "ListBlocks", token),
+        )
 
     async def _get_payer(self, request: pb.GetPayerRequest, identity: Identity) -> Message:
         tenant_id = _payer_of(request, identity)
@@ -138,8 +214,9 @@ class Accounts:
         payer = await self._directory.assign_licenses(
             tenant_id,
             request.payer_id,
-            add=tuple(request.add_licenses),
+            add=tuple(dict.fromkeys(request.add_licenses)),
             remove=tuple(request.remove_licenses),
+            check=licensing.give,
         )
         return pb.AssignLicensesResponse(payer=payer_message(payer))
 
@@ -164,17 +241,9 @@ class Accounts:
     async def _get_balance(self, request: pb.GetBalanceRequest, identity: Identity) -> Message:
         tenant = await self._directory.fresh_tenant(_tenant_id(request, identity))
         balance = await self._ledger.balance(tenant)
-        return pb.GetBalanceResponse(
-            balance=messages.balance(balance.money, tenant),
-            loaded_micros=balance.loaded_micros,
-            spent_micros=balance.spent_micros,
-            expired_micros=balance.expired_micros,
-            refunded_micros=balance.refunded_micros,
-            uncollected_micros=balance.uncollected_micros,
-            open_calls=balance.open_calls,
-            abandoned_calls=balance.abandoned_calls,
-            expire_time=instant(balance.expires_ms) if balance.expires_ms else None,
-        )
+        meters = await self._ledger.meters(tenant.tenant_id)
+        pools = pools_of(tenant, meters.counts, meters.uses)
+        return balance_response(balance, tenant, pools)
 
     async def _list_entries(self, request: pb.ListEntriesRequest, identity: Identity) -> Message:
         checks = Checks()
@@ -186,18 +255,7 @@ class Accounts:
         key = await self._directory.page_key()
         after = _position(key, tenant_id, "ListEntries", request.page_token)
         found, position = await self._journal.page(tenant_id, after, count, request.reference_id)
-        entries = [
-            pb.Entry(
-                version=entry.version,
-                kind=_KINDS[entry.kind],
-                reference_id=entry.reference,
-                settled_delta_micros=entry.settled_delta_micros,
-                held_delta_micros=entry.held_delta_micros,
-                seconds=entry.seconds,
-                entry_time=instant(entry.entered_ms),
-            )
-            for entry in found
-        ]
+        entries = [entry_message(entry) for entry in found]
         token = _page(key, tenant_id, "ListEntries", position)
         return pb.ListEntriesResponse(entries=entries, next_page_token=token)
 
@@ -205,23 +263,7 @@ class Accounts:
         self, request: pb.CheckConservationRequest, identity: Identity
     ) -> Message:
         tenant = await self._directory.fresh_tenant(_tenant_id(request, identity))
-        proof = await self._journal.prove(tenant)
-        balance = proof.balance
-        return pb.CheckConservationResponse(
-            conserved=proof.conserved,
-            loaded_micros=balance.loaded_micros,
-            spent_micros=balance.spent_micros,
-            held_micros=balance.money.held_micros,
-            available_micros=balance.money.available_micros,
-            expired_micros=balance.expired_micros,
-            refunded_micros=balance.refunded_micros,
-            difference_micros=proof.difference_micros,
-            held_difference_micros=proof.held_difference_micros,
-            journal_difference_micros=proof.journal_difference_micros,
-            open_calls=balance.open_calls,
-            entries=proof.entries,
-            version_gaps=proof.version_gaps,
-        )
+        return proof_response(await self._journal.prove(tenant))
 
 
 async def _not_served(request: Message, identity: Identity) -> Message:
@@ -242,6 +284,43 @@ def _payer_of(request: pb.GetPayerRequest, identity: Identity) -> str:
     checks.id("payer_id", request.payer_id)
     checks.done()
     return tenant_id
+
+
+def _block_of(
+    request: pb.BlockPayerRequest | pb.UnblockPayerRequest, identity: Identity, *, required: bool
+) -> str:
+    """The tenant of a request to block or unblock; `required`: it must give a reason."""
+    checks = Checks()
+    tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+    checks.id("payer_id", request.payer_id)
+    checks.text("reason", request.reason, MAX_BLOCK_REASON, required=required)
+    checks.done()
+    return tenant_id
+
+
+async def _checked_payers(asked: Sequence[pb.Payer]) -> list[Payer]:
+    """The payers that a request describes. Raises Invalid, naming every field of every one."""
+    checks, payers, ids = Checks(), list[Payer](), set[str]()
+    for number, payer in enumerate(asked):
+        payers.append(check_payer(checks, f"payers[{number}]", payer))
+        if payer.payer_id in ids:
+            checks.blame(f"payers[{number}].payer_id", "DUPLICATE", "is there twice")
+        ids.add(payer.payer_id)
+        if number % PAYERS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    checks.done()
+    return payers
+
+
+def _check_given(checks: Checks, field: str, old: Payer | None, new: Payer) -> None:
+    """Blames a payer who is newly given the credits licence alone: here the request is what is
+    wrong, as it says all that the payer will have.
+    """
+    try:
+        licensing.give(old, new)
+    except Conflict as conflict:
+        text = "has the credits licence and neither a calling plan nor conferencing beside it"
+        checks.blame(f"{field}.licenses", conflict.reason, text)
 
 
 def _position(key: bytes, whose: str, method: str, token: str) -> str:

@@ -4,12 +4,12 @@ import base64
 from urllib.parse import quote
 
 from talktime_server.failure import Broken, Code, Failure, Invalid, NotServed, TooMuch
-from talktime_server.rpc.shapes import ADMIN_BODY_BYTES, Reply
+from talktime_server.rpc.shapes import BULK_BODY_BYTES, Reply
 
 PREFIX_BYTES = 5
 COMPRESSED = 1
 # What any message may have; the edge has a lower cap for most methods.
-MESSAGE_BYTES = ADMIN_BODY_BYTES
+MESSAGE_BYTES = BULK_BODY_BYTES
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _TIMEOUT_DIGITS = 9
 # Printable ASCII but "%": what grpc-message may hold as it is.

@@ -13,8 +13,6 @@ from talktime_server.decision.calls import Answer
 from talktime_server.decision.rating import Rate
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.records import Call, Ending, Grant, Money, Stretch
-from talktime_server.rpc.account_messages import payer_message as payer_message
-from talktime_server.rpc.account_messages import tenant_message as tenant_message
 from talktime_server.words import CallState, CallType, NumberClass, Reason, SourceKind
 
 

@@ -15,6 +15,7 @@ from talktime_server.failure import Code, Failure, Forbidden, Invalid, Violation
 
 HOT_BODY_BYTES = 16 * 1024
 ADMIN_BODY_BYTES = 256 * 1024
+BULK_BODY_BYTES = 1024 * 1024  # a thousand payers
 HOT_TIMEOUT_S = 0.25
 ADMIN_TIMEOUT_S = 2.0
 
