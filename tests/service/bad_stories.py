@@ -232,9 +232,11 @@ def _stored(text: str) -> Row:
     """Free text is kept as it is and runs nowhere."""
 
     def ask(scene: Scene) -> Reply:
-        payer = accounts.Payer(payer_id="bob", country="US", display_name=text, block_reason=text)
+        payer = accounts.Payer(payer_id="bob", country="US", display_name=text)
         tenant_id = scene.site.tenant_id
         _done(scene, accounts.PutPayerRequest(tenant_id=tenant_id, payer=payer))
+        block = accounts.BlockPayerRequest(tenant_id=tenant_id, payer_id="bob", reason=text)
+        _done(scene, block)
         reply = _done(scene, accounts.GetPayerRequest(tenant_id=tenant_id, payer_id="bob"))
         stored = reply.answer(accounts.GetPayerResponse).payer
         assert (stored.display_name, stored.block_reason) == (text, text)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from service.bad_accounts import rows as account_rows
 from service.bad_callers import callers
 from service.bad_rows import ANY, REFUSED, Row, Scene, rows
 from service.bad_stories import stories
@@ -15,7 +16,7 @@ from service.running import until
 from service.site import Site
 from talktime.v1 import authorization_service_pb2 as pb
 
-TABLE = [*rows(), *callers(), *stories()]
+TABLE = [*rows(), *account_rows(), *callers(), *stories()]
 # What only an exception, a trace or a driver would say.
 TELLTALES = ("Traceback", "Exception", "Error", "google", "redis", "valkey", "0x", ".py", "<class")
 

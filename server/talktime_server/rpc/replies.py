@@ -3,17 +3,21 @@
 The messages mirror google.rpc's, wire-equal, so that every gRPC client's own error tools read them.
 """
 
+from collections.abc import Iterable
+
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from talktime.v1.authorization_service_pb2 import OperationResult
 from talktime.v1.status_pb2 import BadRequest, ErrorInfo, FieldViolation, RetryInfo, Status
-from talktime_server.failure import Failure
+from talktime_server.failure import Failure, Violation
 from talktime_server.rpc.shapes import Reply
 
 DOMAIN = "talktime"
 MAX_MESSAGE_CHARS = 1024
+# A client takes 8 KiB of metadata without being told otherwise; there, details are a third longer, and not alone.
+MAX_BLAMED_BYTES = 4096
 
 
 def status_of(failure: Failure) -> Status:
@@ -21,11 +25,7 @@ def status_of(failure: Failure) -> Status:
     facts = {"outcome": failure.applied.value} | failure.facts
     details = [_any(ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=facts))]
     if failure.violations:
-        blamed = [
-            FieldViolation(field=v.field, description=v.text, reason=v.rule)
-            for v in failure.violations
-        ]
-        details.append(_any(BadRequest(field_violations=blamed)))
+        details.append(_any(_blamed(failure.violations)))
     if failure.retry_after_s is not None:
         delay = Duration()
         delay.FromMilliseconds(round(failure.retry_after_s * 1000))
@@ -43,6 +43,21 @@ def reply_of(failure: Failure) -> Reply:
 def failed_operation(correlation_id: int, failure: Failure) -> OperationResult:
     """The answer to one operation of a stream that failed; the stream lives on."""
     return OperationResult(correlation_id=correlation_id, error=status_of(failure))
+
+
+def _blamed(violations: Iterable[Violation]) -> BadRequest:
+    """The first violations, as many as the answer has room for: at least some fifty."""
+    blamed = BadRequest()
+    size = 0
+    for violation in violations:
+        told = FieldViolation(
+            field=violation.field, description=violation.text, reason=violation.rule
+        )
+        size += told.ByteSize()
+        if size > MAX_BLAMED_BYTES:
+            break
+        blamed.field_violations.append(told)
+    return blamed
 
 
 def _any(detail: Message) -> Any:
