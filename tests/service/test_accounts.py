@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.raw import Raw, Reply, bearer
-from service.site import Site
+from service.site import AT_HOME, MINUTE, Site
 from talktime import (
     BillingMode,
     BoughtLicense,
@@ -20,6 +20,7 @@ from talktime import (
     Payer,
     PayerChanges,
     RunningCalls,
+    SourceKind,
     Tenant,
     TenantStatus,
 )
@@ -335,3 +336,36 @@ def test_pools_follow_licences_at_once(site: Site) -> None:
     found = sizes(site)
     assert found["US/MCOPSTN1"] == (100, 300_000, 300_000)
     assert found["US/MCOPSTN2/international"] == (1, 600, 600)
+
+
+def test_the_minutes_of_a_call_are_told_by_journal_balance_and_proof(site: Site) -> None:
+    site.put_payer("alice", licenses=("MCOPSTN1",))
+    call = site.call(AT_HOME, requested_seconds=120)
+    assert site.pools() == {"US/MCOPSTN1": (0, 120, 179_880)}
+    site.settle(call, 61)
+    assert site.pools() == {"US/MCOPSTN1": (120, 0, 179_880)}
+    hold, settle = site.entries(call.call_id)
+    assert [(p.pool_id, p.used_delta_seconds, p.held_delta_seconds) for p in hold.pools] == [
+        ("US/MCOPSTN1", 0, 120)
+    ]
+    assert [(p.used_delta_seconds, p.held_delta_seconds) for p in settle.pools] == [(120, -120)]
+    assert hold.pools[0].month == settle.pools[0].month >= 202601
+    proof = site.operator.check_conservation()
+    assert (proof.pool_difference_seconds, proof.postpaid_difference_micros) == (0, 0)
+
+
+def test_what_goes_to_the_invoice_is_told_by_journal_and_balance(make_site: MakeSite) -> None:
+    site = make_site(billing_mode=BillingMode.POSTPAID)
+    call = site.call(requested_seconds=120)
+    assert call.sources[0].kind is SourceKind.POSTPAID
+    held = site.balance()
+    assert (held.postpaid_micros, held.postpaid_held_micros) == (0, 2 * MINUTE)
+    site.settle(call, 60)
+    balance = site.balance()
+    assert (balance.postpaid_micros, balance.postpaid_held_micros) == (MINUTE, 0)
+    assert (balance.spent_today_micros, balance.spent_this_month_micros) == (MINUTE, MINUTE)
+    moved = [
+        (entry.postpaid_delta_micros, entry.postpaid_held_delta_micros)
+        for entry in site.entries(call.call_id)
+    ]
+    assert moved == [(0, 2 * MINUTE), (MINUTE, -2 * MINUTE)]
