@@ -183,6 +183,12 @@ def test_a_granted_call_says_what_may_pay(
     assert text in next(step for step in steps if step.name == "source").explanation
 
 
+def test_an_organizer_is_called_one() -> None:
+    steps = {step.name: step for step in explain(quoted(GB, "MCOMEETADV", call_type="CONF_OUT"))}
+    told = "payer alice, the organizer, holds MCOMEETADV (Audio conferencing)"
+    assert (steps["licence"].explanation, steps["licence"].rule) == (told, "conf_out.zone_a")
+
+
 def test_a_plan_where_none_are_sold_is_told_so() -> None:
     quote = quoted("+61212345678", "MCOPSTN1", country="AU")
     assert "(calling plans come from a local carrier in AU)" in last(quote).explanation

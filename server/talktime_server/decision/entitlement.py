@@ -23,7 +23,7 @@ from talktime_server.ledger.records import INCLUDED, Pool, Sources
 from talktime_server.words import CallType, NumberClass, Reason
 
 # Verdicts kept. A case has no number and seldom a payer in it, so a busy process meets few.
-_MOST_CASES = 65_536
+_MOST_CASES = 32_768
 _NOBODY = Payer("", "")
 
 
@@ -223,7 +223,7 @@ class Entitlement:
 
 def rows_for(call_type: CallType, destination: Destination) -> tuple[Row, ...]:
     """The rows of the table that speak of such a call."""
-    return tuple(row for row in TABLE if call_type in row.calls and destination in row.destinations)
+    return _ROWS[call_type, destination]
 
 
 def entitle(
@@ -260,6 +260,13 @@ def entitle(
     return Entitlement(verdict, case, tenant, payer, number)
 
 
+_ROWS = {
+    (call_type, destination): tuple(
+        row for row in TABLE if call_type in row.calls and destination in row.destinations
+    )
+    for call_type in CallType
+    for destination in Destination
+}
 _INBOUND = frozenset(call_type for call_type in CallType if call_type.inbound)
 _OWN_POOL = "MCOPSTN8"
 

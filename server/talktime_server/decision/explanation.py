@@ -93,11 +93,13 @@ def _licences(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> Iterator[
     if payer is None:
         return
     if verdict.refusal is Reason.NO_LICENSE:
-        yield Step("licence", False, _lacking(payer, asked), " or ".join(r.rule for r in asked))
+        rules = " or ".join(row.rule for row in asked)
+        yield Step("licence", False, f"{_who(entitlement, payer)} {_lacking(asked)}", rules)
         return
     if any(row.licences for row in verdict.rows):
         rules = " + ".join(row.rule for row in verdict.rows)
-        yield Step("licence", True, _held_told(payer, verdict.rows), rules)
+        told = f"{_who(entitlement, payer)} {_held_told(payer, verdict.rows)}"
+        yield Step("licence", True, told, rules)
     if entitlement.sources is None or not entitlement.sources.free:
         yield _credits_licence(entitlement, payer)
 
@@ -129,13 +131,18 @@ def _unsold(payer: Payer) -> str:
     return f" ({why} in {payer.country})" if why else ""
 
 
-def _lacking(payer: Payer, rows: "tuple[Row, ...]") -> str:
+def _who(entitlement: "Entitlement", payer: Payer) -> str:
+    """The payer and, where it is no user, what it is to such a call."""
+    actor = catalog.actors()[entitlement.case.call_type]
+    return f"payer {payer.payer_id}" + ("" if actor == "user" else f", the {actor},")
+
+
+def _lacking(rows: "tuple[Row, ...]") -> str:
     wanted = {row.licences[0].name: row.licences[0].skus for row in rows}
     # A licence that another one's row names too, as MCOPSTN2 among the calling plans, adds nothing.
     widest = [name for name, skus in wanted.items() if not any(skus < w for w in wanted.values())]
     skus = sorted(frozenset[str]().union(*wanted.values()))
-    told = f"holds no licence for this call: it takes {' or '.join(widest)} ({', '.join(skus)})"
-    return _say(payer, told)
+    return f"holds no licence for this call: it takes {' or '.join(widest)} ({', '.join(skus)})"
 
 
 def _held_told(payer: Payer, rows: "tuple[Row, ...]") -> str:
@@ -147,7 +154,7 @@ def _held_told(payer: Payer, rows: "tuple[Row, ...]") -> str:
         if sku in licence.skus
     )
     told = (f"{sku} ({catalog.licenses()[sku].name})" for sku in held)
-    return _say(payer, f"holds {', '.join(told)}")
+    return f"holds {', '.join(told)}"
 
 
 def _sources_told(sources: "Sources") -> str:

@@ -58,11 +58,13 @@ def judge_prefixes(tenant: Tenant, payer: Payer, number: Number) -> tuple[Prefix
 
 
 def prefixes_permit(tenant: Tenant, payer: Payer, number: Number) -> bool:
-    """Whether every list lets a number be called; most have none."""
-    listed = tenant.blocked_prefixes or tenant.allowed_prefixes
-    if not (listed or payer.blocked_prefixes or payer.allowed_prefixes):
-        return True
-    return all(verdict.allowed for verdict in judge_prefixes(tenant, payer, number))
+    """Whether every list lets a number be called; asked of each call, so nothing is kept of why."""
+    for lists in (tenant, payer):
+        if lists.blocked_prefixes or lists.allowed_prefixes:
+            pair = _lists(lists.blocked_prefixes, lists.allowed_prefixes)
+            if not pair.judge(number.text[1:])[0]:
+                return False
+    return True
 
 
 def _conference_may(scope: ConferencingScope, country: str, number_country: str) -> bool:
