@@ -3,7 +3,7 @@ version.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -104,7 +104,8 @@ NOBODY = Payer("", "")
 
 def to_json(record: Tenant | Payer) -> str:
     """The text that is stored; the version is the store's and stays out of it."""
-    body = asdict(record)
+    # Not asdict: it copies field by field, and took a third of the time of an import of payers.
+    body = {field.name: getattr(record, field.name) for field in fields(record)}
     body.pop("version")
     return json.dumps(body, separators=(",", ":"), sort_keys=True)
 
