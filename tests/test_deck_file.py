@@ -55,6 +55,63 @@ def test_columns_may_come_in_any_order() -> None:
     assert file.rows == (RateRow("33", "France", 500_000, 0, 30, 6),)
 
 
+WAYS = f"{HEADER},direction,origin"
+
+
+def read_ways(*lines: str) -> DeckFile:
+    text = [line + "\n" for line in (WAYS, *lines)]
+    return read_csv(text, countries=("US", "CA"))
+
+
+def test_rows_for_calls_that_come_in_have_a_direction_and_an_origin() -> None:
+    """domain.md 4; the same prefix may stand there once for each way and country."""
+    file = read_ways(
+        "1800,Toll-free,0.02,0,60,60,USD,,",
+        "1800,Toll-free from Canada,0.02,0,60,60,USD,IN,CA",
+        "1800,Toll-free from elsewhere,0.03,0,60,60,USD,IN,",
+        "1,United States,0.01,0,60,60,USD,OUT,",
+    )
+    assert file.bad == ()
+    assert [row.key for row in file.rows] == [
+        ("1800", "OUT", ""),
+        ("1800", "IN", "CA"),
+        ("1800", "IN", ""),
+        ("1", "OUT", ""),
+    ]
+
+
+@pytest.mark.parametrize("column", ["direction", "origin"])
+def test_each_of_the_columns_for_calls_that_come_in_may_be_left_out(column: str) -> None:
+    cell = "IN" if column == "direction" else ""
+    file = read_csv([f"{HEADER},{column}\n", f"{GOOD},{cell}\n"])
+    way = Direction.IN if column == "direction" else Direction.OUT
+    assert file.rows == (RateRow("44", "United Kingdom", 12_500, 20_000, 60, 60, way),)
+
+
+@pytest.mark.parametrize(
+    ("cells", "blamed"),
+    [
+        ("in,US", [("direction", "BAD_DIRECTION")]),
+        ("IN ,", [("direction", "BAD_DIRECTION")]),
+        ("BOTH,usa", [("direction", "BAD_DIRECTION"), ("origin", "BAD_CHARSET")]),
+        ("IN,us", [("origin", "BAD_CHARSET")]),
+        ("IN,U\u0405", [("origin", "BAD_CHARSET")]),
+        ("IN,UK", [("origin", "UNKNOWN_COUNTRY")]),
+        ("OUT,US", [("origin", "ORIGIN_OF_OUTBOUND")]),
+        (",US", [("origin", "ORIGIN_OF_OUTBOUND")]),
+    ],
+)
+def test_a_bad_direction_or_origin_is_named(cells: str, blamed: list[tuple[str, str]]) -> None:
+    file = read_ways(f"{GOOD},{cells}")
+    assert blame(file) == [(2, *each) for each in blamed]
+    assert file.rows == ()
+
+
+def test_a_prefix_may_stand_there_once_for_each_way_and_country() -> None:
+    file = read_ways(*(f"{GOOD},{cells}" for cells in (",", "IN,US", "OUT,", "IN,", "IN,US")))
+    assert blame(file) == [(4, "prefix", "DUPLICATE_PREFIX"), (6, "prefix", "DUPLICATE_PREFIX")]
+
+
 def test_a_byte_order_mark_and_blank_lines_are_passed_over() -> None:
     file = read_csv(["\ufeff" + HEADER + "\n", "\n", GOOD + "\n", "\n"])
     assert (len(file.rows), file.bad) == (1, ())
@@ -231,6 +288,12 @@ def test_no_text_breaks_the_reader(lines: list[str]) -> None:
 def test_a_row_within_its_limits_breaks_no_rule() -> None:
     assert check_row(RateRow("1" * 15, "é" * 32, MAX_MICROS, MAX_MICROS, 3_600, 3_600)) == []
     assert check_row(RateRow("1", "U", 0, 0, 1, 1)) == []
+
+
+def test_an_origin_is_a_country_of_a_call_that_comes_in() -> None:
+    row = RateRow("1800", "Toll-free", 0, 0, 60, 60, Direction.IN, "UK")
+    assert check_row(row) == []
+    assert [bad.rule for bad in check_row(row, countries={"GB": ""})] == ["UNKNOWN_COUNTRY"]
 
 
 def test_every_rule_a_row_breaks_is_named() -> None:

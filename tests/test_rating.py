@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talktime_server.decision.deck_file import DeckFile, read_csv
-from talktime_server.decision.rating import MAX_MICROS, Deck, Rate, RateRow
+from talktime_server.decision.rating import MAX_MICROS, Deck, Direction, Rate, RateRow
 
 REAL_DECK = Path(__file__).parents[1] / "../shared/data/rate_deck_az.csv"
 
@@ -128,6 +128,92 @@ def _destination(deck: Deck, number: str) -> str | None:
 
 def test_an_empty_deck_prices_nothing() -> None:
     assert Deck("v1", "USD", []).rate_for("+442071838750") is None
+
+
+def inbound(prefix: str, destination: str, origin: str = "") -> RateRow:
+    return RateRow(prefix, destination, 1, 0, 60, 60, Direction.IN, origin)
+
+
+TOLL_FREE = Deck(
+    "v1",
+    "USD",
+    [
+        row("1", "United States"),
+        row("1800", "Toll-free out"),
+        row("33", "France"),
+        inbound("1800", "North America", "US"),
+        inbound("1800", "Canada", "CA"),
+        inbound("1800", "Puerto Rico", "PR"),
+        inbound("1800", "Other countries"),
+        inbound("1844", "Canada only", "CA"),
+        inbound("18", "Mexico by eight", "MX"),
+        inbound("1", "Dial-in"),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "origin", "destination"),
+    [
+        ("+18005550123", "US", "North America"),
+        ("+18005550123", "CA", "Canada"),
+        ("+18005550123", "PR", "Puerto Rico"),
+        ("+18005550123", "MX", "Other countries"),
+        ("+18005550123", "", "Other countries"),
+        ("+18445550123", "CA", "Canada only"),
+        ("+18445550123", "MX", "Mexico by eight"),
+        ("+18445550123", "US", "Dial-in"),
+        ("+14255550123", "US", "Dial-in"),
+        ("+33199001234", "US", "France"),
+        ("+4930901820", "US", None),
+    ],
+)
+def test_a_call_that_comes_in_is_priced_by_its_callers_country(
+    number: str, origin: str, destination: str | None
+) -> None:
+    """domain.md 4: longest prefix first, there the country, else any; without a row as going out."""
+    found = TOLL_FREE.rate_for(number, inbound=True, origin=origin)
+    assert (found and found.destination) == destination
+    if found:
+        assert found.origin in ("", origin)
+
+
+@pytest.mark.parametrize("origin", ["", "US", "CA"])
+def test_a_call_that_goes_out_knows_no_origin(origin: str) -> None:
+    found = TOLL_FREE.rate_for("+18005550123", origin=origin)
+    assert found == Rate("Toll-free out", "1800", 1, 0, 60, 60, "v1")
+    assert _destination(TOLL_FREE, "+14255550123") == "United States"
+    assert len(TOLL_FREE) == 10
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.text("12", min_size=1, max_size=4),
+            st.sampled_from(Direction),
+            st.sampled_from(["", "US", "CA"]),
+        ),
+        unique_by=lambda key: (key[0], key[1], key[2] if key[1] is Direction.IN else ""),
+    ),
+    st.text("12", min_size=7, max_size=7),
+    st.sampled_from(["", "US", "CA", "MX"]),
+)
+def test_a_deck_prices_calls_that_come_in_as_trying_every_row_does(
+    keys: list[tuple[str, Direction, str]], digits: str, origin: str
+) -> None:
+    rows = [
+        RateRow(prefix, f"to {n}", 1, 0, 60, 60, way, place if way is Direction.IN else "")
+        for n, (prefix, way, place) in enumerate(keys)
+    ]
+    found = Deck("v1", "USD", rows).rate_for(f"+{digits}", inbound=True, origin=origin)
+    matching = [r for r in rows if digits.startswith(r.prefix) and r.origin in ("", origin)]
+    best = max(
+        matching,
+        key=lambda r: (r.direction is Direction.IN, len(r.prefix), r.origin != ""),
+        default=None,
+    )
+    assert (found and found.destination) == (best and best.destination)
 
 
 def _real_deck() -> DeckFile:

@@ -1,19 +1,20 @@
-"""`talktime rates`: decks of rates, read and checked here, uploaded whole, and put in force in one step."""
+"""`talktime rates`: decks of rates, read and checked here, uploaded whole, put in force in one step, and compared."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from talktime_server.commands.exits import Exit, Fault, Stop, typed
-from talktime_server.commands.money import decimal_of
+from talktime_server.commands.money import decimal_of, signed
 from talktime_server.commands.output import console, facts, instant, line, table
 from talktime_server.commands.session import Region, Session, asks
 
 if TYPE_CHECKING:
-    from talktime import Client, RateDeck, RateRow
+    from talktime import Client, DeckScope, RateDeck, RateRow, ShadowLine, ShadowReport
     from talktime.client import Progress
     from talktime_server.decision.deck_file import BadRow, DeckFile
 
@@ -23,6 +24,19 @@ group = typer.Typer(no_args_is_help=True)
 _ROWS_SHOWN = 50
 
 Deck = Annotated[str, typer.Argument(metavar="DECK", help="The deck's version.")]
+# Not the session's option: a tenant that the environment names must not narrow what a deck prices.
+OfTenant = Annotated[
+    str,
+    typer.Option(
+        "--tenant", metavar="TENANT", help="Only this tenant's calls, before its currency's deck."
+    ),
+]
+Shadow = Annotated[
+    bool,
+    typer.Option(
+        "--shadow", help="A deck that is priced beside the live one, and charges nothing."
+    ),
+]
 
 
 @asks(group, "import", of_tenant=False)
@@ -36,7 +50,8 @@ def import_(
 ) -> None:
     """Reads a deck, names every bad row, and stores it if there is none; a deck with a bad row is not sent at all.
 
-    Columns: prefix, destination, rate_per_minute, connection_fee, initial_seconds, increment_seconds, currency.
+    Columns: prefix, destination, rate_per_minute, connection_fee, initial_seconds, increment_seconds, currency. For calls
+    that come in two more: direction (IN; OUT or empty for calls that go out) and origin, the caller's country (empty: any).
 
     Example: talktime rates import rates.csv --deck 2026-07 --activate
     """
@@ -59,14 +74,77 @@ def activate_(
     rows: Annotated[
         int, typer.Option(min=0, help="How many rows it must have; 0 takes what is stored.")
     ] = 0,
+    tenant: OfTenant = "",
+    at: Annotated[
+        str, typer.Option(metavar="TIME", help="From when on, as 2026-12-01T00:00:00Z; else now.")
+    ] = "",
+    shadow: Shadow = False,
 ) -> None:
     """Puts a stored deck in force for new calls in its currency, in one step; open calls keep their rate.
 
-    Example: talktime rates activate 2026-07 --rows 36204
+    Example: talktime rates activate 2026-12 --at 2026-12-01T00:00:00Z
+    """
+    from_time = _time_of(at) if at else None
+    with session.client() as client:
+        in_force = client.activate_rate_deck(
+            deck,
+            rows or _stored_rows(client, deck),
+            deck_tenant_id=tenant,
+            activate_time=from_time,
+            shadow=shadow,
+        )
+    session.show(in_force, facts("", _deck_facts(in_force)))
+
+
+@asks(group, "deactivate", of_tenant=False)
+def deactivate(
+    session: Session,
+    tenant: OfTenant = "",
+    currency: Annotated[
+        str, typer.Option(metavar="CODE", help="Whose shadow deck, as USD; without --tenant.")
+    ] = "",
+    shadow: Shadow = False,
+) -> None:
+    """Takes a tenant's own deck, or a shadow deck, out of force, with the one planned for later.
+
+    Example: talktime rates deactivate --tenant contoso
     """
     with session.client() as client:
-        in_force = client.activate_rate_deck(deck, rows or _stored_rows(client, deck))
-    session.show(in_force, facts("", _deck_facts(in_force)))
+        client.deactivate_rate_deck(currency, deck_tenant_id=tenant, shadow=shadow)
+    whose = f"tenant {tenant}" if tenant else currency
+    kind = "shadow deck" if shadow else "deck of its own"
+    session.show(
+        {"tenant_id": tenant, "currency_code": currency, "shadow": shadow},
+        line(f"There is no {kind} for {whose} in force now."),
+    )
+
+
+@asks(group, "shadow", of_tenant=False)
+def shadow_(
+    session: Session,
+    deck: Deck,
+    lines: Annotated[int, typer.Option(min=1, max=500, help="Most destinations to show.")] = 100,
+) -> None:
+    """Shows what a shadow deck would have changed: the calls it priced too, and where the price differs.
+
+    Example: talktime rates shadow 2027-01 --lines 20
+    """
+    with session.client() as client:
+        report = client.get_shadow_report(deck, page_size=lines)
+    columns = (
+        "Destination",
+        "Prefix",
+        "By the shadow",
+        "Prefix",
+        ">Calls",
+        ">Live",
+        ">Shadow",
+        ">Change",
+    )
+    drawings = [facts(f"What deck {deck} would have changed", _shadow_facts(report))]
+    if report.lines:
+        drawings.append(table("", columns, map(_shadow_row, report.lines)))
+    session.show(report, *drawings)
 
 
 @asks(group, "show", of_tenant=False)
@@ -82,7 +160,7 @@ def show(
     with session.client(region) as client:
         found = client.get_rate_decks(number)
     decks = [
-        (d.deck_version, d.currency_code, f"{d.row_count:,}", d.active, instant(d.active_time))
+        (d.deck_version, d.currency_code, f"{d.row_count:,}", d.active, _places(d))
         for d in found.decks
     ]
     rates = [
@@ -96,19 +174,32 @@ def show(
         )
         for r in found.rates
     ]
-    drawings = [table("", ("Deck", "Currency", ">Rows", "In force", "Since"), decks)]
+    drawings = [table("", ("Deck", "Currency", ">Rows", "In force", "Where and since when"), decks)]
     if number:
         columns = ("Destination", "Prefix", ">Per minute", ">To connect", ">Seconds", "Deck")
         drawings.append(table(f"What {number} costs", columns, rates))
     session.show(found, *drawings)
 
 
+def _time_of(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise Stop(
+            Exit.USAGE, f"--at: {text!r} is not a time with its zone, as 2026-12-01T00:00:00Z."
+        )
+    return found
+
+
 def _read(file: Path) -> "DeckFile":
+    from talktime_server.decision import catalog
     from talktime_server.decision.deck_file import read_csv
 
     try:
         with file.open(encoding="utf-8", newline="") as lines:
-            return read_csv(lines)
+            return read_csv(lines, countries=catalog.countries())
     except OSError as error:
         raise Stop(Exit.USAGE, f"{file}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError as error:
@@ -142,6 +233,8 @@ def _rows(read: "DeckFile") -> "Iterator[RateRow]":
             row.connection_fee_micros,
             row.initial_seconds,
             row.increment_seconds,
+            row.direction.value,
+            row.origin,
         )
 
 
@@ -174,5 +267,39 @@ def _deck_facts(deck: "RateDeck") -> list[tuple[str, object]]:
         ("Currency", deck.currency_code),
         ("Rows", f"{deck.row_count:,}"),
         ("In force", deck.active),
-        ("Since", instant(deck.active_time)),
+        ("Where", _places(deck)),
     ]
+
+
+def _places(deck: "RateDeck") -> str:
+    return "; ".join(map(_place, deck.scopes))
+
+
+def _place(scope: "DeckScope") -> str:
+    """As "all, shadow, from 2026-12-01 00:00:00 UTC"."""
+    whose = f"tenant {scope.tenant_id}" if scope.tenant_id else "all"
+    return f"{whose}{', shadow' if scope.shadow else ''}, from {instant(scope.active_time)}"
+
+
+def _shadow_facts(report: "ShadowReport") -> list[tuple[str, object]]:
+    change = report.shadow_micros - report.live_micros
+    return [
+        ("Calls", f"{report.calls:,}"),
+        ("Priced differently", f"{report.differing_calls:,}"),
+        ("By the live deck", decimal_of(report.live_micros)),
+        ("By this deck", decimal_of(report.shadow_micros)),
+        ("Change", signed(change) or "none"),
+    ]
+
+
+def _shadow_row(row: "ShadowLine") -> tuple[str, ...]:
+    return (
+        row.live_destination or "no rate",
+        row.live_prefix,
+        row.shadow_destination or "no rate",
+        row.shadow_prefix,
+        f"{row.calls:,}",
+        decimal_of(row.live_micros),
+        decimal_of(row.shadow_micros),
+        signed(row.shadow_micros - row.live_micros),
+    )

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 import structlog
 
-from talktime_server.decision.rating import Deck, Direction, Rate, RateRow
+from talktime_server.decision.rating import Deck, Rate
 from talktime_server.decision.shadow import ShadowCounts
 from talktime_server.decision.timelines import StoreClock, Timelines
 from talktime_server.failure import Failure
-from talktime_server.ledger.decks import MOST_LEAD_MS, Decks, Row, Scope, Timeline
+from talktime_server.ledger.decks import MOST_LEAD_MS, Decks, Scope, Timeline
 from talktime_server.ledger.profiles import Tenant
 
 PERIOD_S = 0.2  # between two looks at what is in force
@@ -139,7 +139,7 @@ class PriceList:
             log.error("deck_has_no_rows", deck_version=version)
             return
         # In a thread, so that building tens of thousands of rows does not hold up calls.
-        self._by_version[version] = await asyncio.to_thread(_build, version, currency, rows)
+        self._by_version[version] = await asyncio.to_thread(Deck, version, currency, rows)
         gc.freeze()  # A deck is for long: a full collection that walked it would hold up calls.
         log.info("deck_at_hand", deck_version=version, rows=len(rows))
 
@@ -182,11 +182,6 @@ class PriceList:
                 await self.refresh()
             except Failure as failure:
                 log.warning("decks_not_read", reason=failure.reason)
-
-
-def _build(version: str, currency: str, rows: list[Row]) -> Deck:
-    made = (RateRow(*row[:6], Direction(row[6]), row[7]) for row in rows)
-    return Deck(version, currency, made)
 
 
 def _place(decks: dict[Key, Deck], key: Key, deck: Deck | None) -> None:

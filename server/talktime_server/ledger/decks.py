@@ -20,7 +20,7 @@ from talktime_server.ledger.store import Script, Store
 # How far ahead the switch lies that is asked for now: every process hears of it (they look every
 # fifth of a second) and has read a deck of this many rows, so that all switch at one instant.
 LEAD_MS = 400
-ROWS_PER_LEAD_MS = 60
+ROWS_PER_LEAD_MS = 120
 MOST_LEAD_MS = 1_200
 SCOPES_A_LOOK = 500
 NO_DECK = "-"  # no deck's version begins like this

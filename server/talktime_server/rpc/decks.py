@@ -7,7 +7,7 @@ from talktime_server.decision import catalog
 from talktime_server.decision.price_list import PriceList
 from talktime_server.decision.rating import Direction, RateRow, check_row
 from talktime_server.decision.shadow import ShadowCounts
-from talktime_server.ledger.decks import Decks, InScope, Row, Scope, StoredDeck
+from talktime_server.ledger.decks import Decks, InScope, Scope, StoredDeck
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.shadows import Pair, Tally
 from talktime_server.rpc import messages
@@ -62,9 +62,8 @@ class RateDecks:
         checks.items("rows", request.rows, MAX_ROWS, least=1)
         rows = [_checked_row(checks, n, row) for n, row in enumerate(request.rows[:MAX_ROWS])]
         checks.done()
-        columns = [_columns(row) for row in rows]
         stored = await self._decks.put(
-            request.deck_version, request.currency_code, request.part, columns
+            request.deck_version, request.currency_code, request.part, rows
         )
         return pb.PutRateDeckResponse(stored_rows=stored)
 
@@ -153,19 +152,6 @@ def _checked_row(checks: Checks, number: int, row: pb.RateRow) -> RateRow:
     for bad in check_row(made, countries=catalog.countries()):
         checks.blame(f"rows[{number}].{bad.field}", bad.rule, bad.text)
     return made
-
-
-def _columns(row: RateRow) -> Row:
-    return (
-        row.prefix,
-        row.destination,
-        row.rate_per_minute_micros,
-        row.connection_fee_micros,
-        row.initial_seconds,
-        row.increment_seconds,
-        row.direction.value,
-        row.origin,
-    )
 
 
 def _named_tenant(checks: Checks, tenant_id: str, identity: Identity) -> str:

@@ -10,22 +10,22 @@
 -- Returns, for each operation: "new" or "same" with the time from which it is in force (ms); "unknown"; "incomplete" with the rows it has;
 --   "changed"; "full" when there are too many scopes, or switches within the lead.
 
-local MOST_SCOPES, MOST_SWITCHES = 100000, 16
+local MOST_SCOPES, MOST_SWITCHES, LONGEST_LEAD = 100000, 16, 1200
 
 local function refusal(stored, count, revision)
   local incomplete = stored[2] ~= count and { "incomplete", stored[2] }
   return not stored[1] and { "unknown" } or incomplete or stored[3] ~= revision and { "changed" }
 end
 
--- The scope's switches by time, of those that are over the last, and what is planned for later than `soon`.
-local function read_switches(stored, now, soon)
+-- The scope's switches by time: of those that are over the last, those up to a horizon, and apart what is planned for later.
+local function read_switches(stored, now, horizon)
   local switches, planned = {}, nil
   if stored ~= "" and not string.find(stored, " ", 1, true) then
     switches[1] = { at = 0, version = stored } -- as older stores keep it
   end
   for at, version in string.gmatch(stored, "(%d+) (%S+)") do
     local switch = { at = tonumber(at), version = version }
-    if switch.at > soon then
+    if switch.at > horizon then
       planned = switch
     else
       switches[switch.at <= now and 1 or #switches + 1] = switch
@@ -48,14 +48,15 @@ local function activate_deck(deck, active, changes, scope, deck_version, count, 
   if refused then
     return refused
   end
-  local time = redis.call("TIME")
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  local soon = now + whole(lead, 0, 10000)
-  local at = math.max(whole(from, 0, 1e15), soon)
-  local switches, planned = read_switches(redis.call("HGET", active, scope) or "", now, soon)
-  local standing = at > soon and (planned or {}) or switches[#switches] or { at = 0, version = "-" }
-  local drops = planned and (at > soon or deck_version == "-")
-  if standing.version == deck_version and (standing.at == at or at == soon and not drops) then
+  local now, horizon = book.clock, book.clock + LONGEST_LEAD
+  local switches, planned = read_switches(redis.call("HGET", active, scope) or "", now, horizon)
+  local last = switches[#switches] or { at = 0, version = "-" }
+  local at = whole(from, 0, 1e15)
+  local plans = at > horizon
+  at = plans and at or math.max(at, now + whole(lead, 0, LONGEST_LEAD), last.at) -- what is asked for last is in force last
+  local drops = planned and (plans or deck_version == "-")
+  local standing = plans and (planned or {}) or last
+  if standing.version == deck_version and (standing.at == at or not plans and not drops) then
     return { "same", standing.at }
   elseif #switches > MOST_SWITCHES or redis.call("HLEN", active) >= MOST_SCOPES then
     return { "full" }

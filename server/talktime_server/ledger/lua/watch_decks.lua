@@ -8,8 +8,7 @@
 --   that is known now, and each changed scope with its switches.
 
 local function watch_decks(active, changes, known, most)
-  local time = redis.call("TIME")
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local now = book.clock
   local last = tonumber(redis.call("ZREVRANGE", changes, 0, 0, "WITHSCORES")[2] or "0")
   local revision = whole(known, 0, 1e15)
   if revision == last and last > 0 then
