@@ -112,7 +112,7 @@ def test_each_check_names_its_rule() -> None:
 def test_a_pool_is_told_with_what_is_left_where_that_is_known() -> None:
     quote = quoted(US, "MCOPSTN1 MCOPSTNC", Stretch(POOL, 600, pool_id="US/MCOPSTN1"))
     state = PoolState("US/MCOPSTN1", "MCOPSTN1", 3, 540_000, 60_000, 0, 480_000, closed=False)
-    steps = {step.name: step.explanation for step in explain(quote, [state])}
+    steps = {step.name: step.explanation for step in explain(replace(quote, pools=(state,)))}
     assert steps["pool"] == (
         "pool US/MCOPSTN1, 8,000 of 9,000 minutes left this month (3 licences): 600 s would come from it"
     )

@@ -116,11 +116,11 @@ def user_out(case: Case) -> Funding:
     funding = Funding(pools=plan_pools(case))
     for plan in holds(payer, tables.CALLING_PLANS):
         if domestic_for_pools(case):
-            funding.give("user_out domestic", **after_pools(payer, funding.pools))
+            funding.give("user_out domestic", **after_pools(payer))
         elif plan != "MCOPSTN2":
             funding.give("user_out abroad with a domestic plan", **with_credits_license(payer))
         elif listed_abroad(case.number):
-            funding.give("user_out abroad, listed", **after_pools(payer, funding.pools))
+            funding.give("user_out abroad, listed", **after_pools(payer))
         else:
             funding.give("user_out abroad, unlisted", **with_credits_license(payer))
     if holds(payer, tables.PAY_AS_YOU_GO):
@@ -128,11 +128,11 @@ def user_out(case: Case) -> Funding:
     return funding
 
 
-def after_pools(payer: Payer, pools: list[str]) -> dict[str, bool]:
-    """A row of a pool gives the invoice after it without the credits licence. Where the pool does not exist, as for a plan in a
-    country that has none, no pool applies, and the licence is needed as in the rows that say so.
+def after_pools(payer: Payer) -> dict[str, bool]:
+    """A row of a pool gives the invoice after it without the credits licence, as its licence column does not ask for one; also where
+    the pool has no minutes, as for a plan in a country that has none.
     """
-    return {"credits": may_draw(payer), "postpaid": bool(pools) or may_draw(payer)}
+    return {"credits": may_draw(payer), "postpaid": True}
 
 
 def with_credits_license(payer: Payer) -> dict[str, bool]:
@@ -165,7 +165,7 @@ def conf_out(case: Case) -> Funding:
     funding = Funding()
     if subscribed and zone_a:
         funding.pools = conference_pools(case, us_or_ca=us_or_ca)
-        funding.give(row, **after_pools(payer, funding.pools))
+        funding.give(row, **after_pools(payer))
     elif subscribed:
         funding.give(row, **with_credits_license(payer))
     if by_minute:

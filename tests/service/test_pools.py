@@ -3,13 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from service.load import answered, clients_of
 from service.site import AT_HOME, HARARE, LONDON, MINUTE, Site
-from talktime import AsyncClient, Authorization, Client
+from talktime import AsyncClient, Authorization, BoughtLicense, Client, Exchange
 
 MakeSite = Callable[..., Site]
 ZONE_A = "zone-a/MCOMEETADV"
@@ -99,10 +100,9 @@ def test_after_credits_the_invoice_pays_to_the_micro(make_site: MakeSite) -> Non
 async def dial_out(clients: list[AsyncClient], run: int) -> list[Authorization]:
     """All legs of one conference at once, each for a minute."""
 
-    async def leg(n: int) -> Authorization:
-        client = clients[n % len(clients)]
+    async def leg(stream: Exchange, n: int) -> Authorization:
         call, _ = await answered(
-            lambda: client.authorize(
+            lambda: stream.authorize(
                 "alice",
                 "CONF_OUT",
                 LONDON,
@@ -113,7 +113,13 @@ async def dial_out(clients: list[AsyncClient], run: int) -> list[Authorization]:
         )
         return call
 
-    return list(await asyncio.gather(*(leg(n) for n in range(LEGS))))
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(client.exchange(max_in_flight=LEGS))
+            for client in clients
+        ]
+        asked = (leg(streams[n % len(streams)], n) for n in range(LEGS))
+        return list(await asyncio.gather(*asked))
 
 
 async def hang_up(clients: list[AsyncClient], calls: list[Authorization]) -> None:
@@ -131,7 +137,7 @@ async def test_a_thousand_legs_get_exactly_the_minutes_there_are(
     make_site: MakeSite, run: int
 ) -> None:
     """100 minutes in the pool and credits for 50 more: 150 legs, whoever asks first."""
-    site = make_site(bought_licenses=(("MCOMEETADV", 2),))
+    site = make_site(bought_licenses=(BoughtLicense("MCOMEETADV", 2),))
     used = site.router.authorize("alice", "CONF_OUT", LONDON, requested_seconds=1200)
     site.settle(used, 1200)
     site.fund(PAID_MINUTES * MINUTE)
@@ -163,7 +169,9 @@ def test_calls_stay_in_the_month_they_began_in(make_site: MakeSite) -> None:
     """semantics 40: a month turns in the middle of 200 open calls, and both months are exact."""
     site = make_site()
     now = datetime.fromtimestamp(site.now_ms() / 1000, UTC)
-    next_month = (now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0)
+    next_month = (now.replace(day=1) + timedelta(days=32)).replace(
+        day=1, hour=0, minute=0, second=0
+    )
     site.pass_time(int((next_month - now).total_seconds()) - 60)
     calls = [site.call(AT_HOME, requested_seconds=600) for _ in range(200)]
     site.pass_time(120)

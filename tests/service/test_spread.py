@@ -14,6 +14,11 @@ CALLERS = 24
 ROUNDS = 5
 
 
+async def _one_call(client: AsyncClient, call_id: str) -> None:
+    await answered(lambda: client.authorize("bob", "USER_OUT", AT_HOME, call_id=call_id))
+    await answered(lambda: client.settle(call_id, 30))
+
+
 @asynccontextmanager
 async def load_on(site: Site) -> AsyncIterator[list[int]]:
     """Callers that authorize and settle without a pause; gives the number of calls made so far."""
@@ -21,12 +26,8 @@ async def load_on(site: Site) -> AsyncIterator[list[int]]:
 
     async def talk(client: AsyncClient, n: int) -> None:
         while True:
-            call_id = f"load-{n}-{made[0]}"
             made[0] += 1
-            await answered(
-                lambda: client.authorize("bob", "USER_OUT", AT_HOME, call_id=call_id)
-            )
-            await answered(lambda: client.settle(call_id, 30))
+            await _one_call(client, f"load-{n}-{made[0]}")
 
     async with clients_of(site) as clients:
         talkers = [asyncio.create_task(talk(clients[n % 4], n)) for n in range(CALLERS)]
@@ -82,7 +83,9 @@ async def test_a_change_is_seen_by_the_next_call_in_every_process_under_load(
 
     def reasons() -> set[str | None]:
         return {
-            client.authorize("alice", "USER_OUT", LONDON, tenant_id=site.tenant_id).reason
+            client.authorize(
+                "alice", "USER_OUT", LONDON, tenant_id=site.tenant_id, requested_seconds=60
+            ).reason
             for client in crowd
         }
 

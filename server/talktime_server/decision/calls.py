@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from talktime_server.decision.numbering import Number
+from talktime_server.decision.pools import PoolState, pools_of
 from talktime_server.decision.price_list import PriceList
 from talktime_server.decision.verdict import Decision, Question, Verdicts, facts_of
 from talktime_server.failure import Conflict, Failure, NotFound, StoreAway
@@ -49,6 +50,7 @@ class Quote:
     answer: Answer
     decision: Decision
     payer: Payer | None
+    pools: tuple[PoolState, ...] = ()
 
 
 class Calls:
@@ -122,9 +124,16 @@ class Calls:
             asking = _asking(question, profiles, decision, dry=True)
             outcome = await self._ledger.authorize(profiles.tenant, asking)
             answer = Answer(profiles.tenant, outcome.call, replayed=False)
-            return Quote(answer, decision, profiles.payer)
+            return Quote(answer, decision, profiles.payer, await self._pools(profiles, decision))
 
         return await self._by_profiles(question.tenant_id, question.payer_id, attempt)
+
+    async def _pools(self, profiles: Profiles, decision: Decision) -> tuple[PoolState, ...]:
+        """The tenant's pools, where the decision speaks of any."""
+        if not (decision.sources and decision.sources.pools):
+            return ()
+        meters = await self._ledger.meters(profiles.tenant.tenant_id)
+        return tuple(pools_of(profiles.tenant, meters.counts, meters.uses))
 
     async def extend(
         self, tenant_id: str, call_id: str, sequence: int, added_seconds: int

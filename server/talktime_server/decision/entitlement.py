@@ -149,9 +149,9 @@ _ANY_CONF = (*_ZONE_A, *_FAR, *_PREMIUM)
 _ANY_IN = (*_TOLL, *_TOLL_FREE)
 _LICENSED, _ANYONE, _FREE = Draws.LICENSED, Draws.ANYONE, Draws.NOTHING_OWED
 
-# A plan that gives no pool, as any plan abroad but MCOPSTN2 on its list, leaves credits: there the
-# credits licence must be held. With a pool it may be missing, and then the pool pays alone, or
-# before the invoice.
+# A row without a pool leaves credits: there the credits licence must be held, for the invoice too. In a
+# row with one it may be missing, and then the pool pays alone, or before the invoice of a postpaid
+# tenant, which also pays where the plan has no minutes in the payer's country.
 # fmt: off
 TABLE = (
     Row("user_out.domestic",       _USER_OUT,   _HOME,      (PLAN,),          _plan_pools, _LICENSED),
@@ -296,7 +296,8 @@ def _fund(case: Case, rows: tuple[Row, ...]) -> Sources | None:
     found = tuple(dict.fromkeys(pool for row in rows for pool in row.pools(case)))
     licensed = not CREDITS.skus.isdisjoint(case.skus)
     may_draw = licensed or any(row.draws is Draws.ANYONE for row in rows)
-    if not (found or may_draw):
+    invoiced = case.postpaid and any(row.pools is not _no_pools for row in rows)
+    if not (found or may_draw or invoiced):
         return None
     return Sources(None, found, may_draw, case.postpaid, Reason.POOL_EXHAUSTED)
 

@@ -4,7 +4,7 @@ A check is passed when the call goes on after it, so the one that is not is the 
 steps from policy to licences are the entitlement's own; here are those before and after it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from talktime_server.decision.calls import Quote
 from talktime_server.decision.explanation import Step
@@ -17,12 +17,10 @@ from talktime_server.words import Reason, SourceKind
 MICROS = 1_000_000
 
 
-def explain(quote: Quote, pools: Sequence[PoolState] = ()) -> list[Step]:
-    """The checks that were made, up to the one that refused. `pools` are the tenant's this month,
-    for their sizes; without them a pool is told by what it gives.
-    """
+def explain(quote: Quote) -> list[Step]:
+    """The checks that were made, up to the one that refused."""
     steps = []
-    for step in _checks(quote, {pool.pool_id: pool for pool in pools}):
+    for step in _checks(quote, {pool.pool_id: pool for pool in quote.pools}):
         steps.append(step)
         if not step.passed:
             break

@@ -151,7 +151,7 @@ class Verdicts:
         return replace(
             decision,
             rate=rate,
-            credit_line_micros=tenant.inbound_grace_micros if inbound else 0,
+            credit_line_micros=_grace(tenant, question, decision.number),
             priced=True,
             costly=_is_costly(rate, tenant, decision.number),
         )
@@ -213,6 +213,14 @@ def _above_ceiling(rate: Rate, tenant: Tenant, payer: Payer | None) -> bool:
     own = payer.max_rate_per_minute_micros if payer else 0
     ceiling = own or tenant.max_rate_per_minute_micros
     return 0 < ceiling < rate.rate_per_minute_micros
+
+
+def _grace(tenant: Tenant, question: Question, number: Number | None) -> int:
+    """How far below zero a call may hold that comes in on a toll-free number (semantics 74); no
+    other may, as anybody can call an unassigned one.
+    """
+    toll_free = number is not None and number.number_class is NumberClass.TOLL_FREE
+    return tenant.inbound_grace_micros if question.call_type.inbound and toll_free else 0
 
 
 def _is_costly(rate: Rate, tenant: Tenant, number: Number | None) -> bool:
