@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-from service.bad_rows import INVALID, MISSING, Row, Scene
-from service.raw import Reply
+from service.bad_rows import EXHAUSTED, INVALID, MISSING, Row, Scene
+from service.raw import ACCOUNT, Reply, bearer
 from talktime.v1 import account_service_pb2 as pb
 
 MILLION, MOST_SPEND, MOST_RATE = 10**6, 10**15, 10**9
@@ -50,6 +50,7 @@ def rows() -> Iterable[Row]:
     yield from _lists()
     yield from _words()
     yield from _blocks()
+    yield from _sizes()
 
 
 def _tenant(id: str, rule: str, **fields: Any) -> Row:
@@ -144,3 +145,24 @@ def _blocks() -> Iterable[Row]:
     yield block("B4 no payer", "MISSING_FIELD", payer_id="")
     yield block("B52 a hash tag", "BAD_CHARSET", payer_id="{s00}")
     yield block("B51 nobody", "UNKNOWN_PAYER", MISSING, payer_id="nobody")
+
+
+def _sizes() -> Iterable[Row]:
+    def sent(id: str, kind: str, kib: int, *, library: bool = False) -> Row:
+        def ask(scene: Scene) -> Reply:
+            body = b"\xda\x07" + varint(kib * 1024) + b"x" * kib * 1024
+            return scene.raw.send(
+                ACCOUNT + kind, body, metadata=bearer(scene.site.service.operator)
+            )
+
+        return Row(f"B13 {id}", ask, EXHAUSTED, "MESSAGE_TOO_LARGE", library=library)
+
+    yield sent("257 KiB of one payer", "PutPayer", 257)
+    yield sent("1025 KiB of payers", "PutPayers", 1025, library=True)
+
+
+def varint(number: int) -> bytes:
+    """A number as the wire has it."""
+    if number < 128:
+        return bytes([number])
+    return bytes([number % 128 + 128]) + varint(number // 128)
