@@ -155,4 +155,5 @@ def read(kind: Callable[[bytes, int], Record], row: Sequence[bytes]) -> Record:
 
 
 def contended() -> StoreAway:
+    """Somebody else wrote in between, each time: nothing of this write was done."""
     return StoreAway("CONTENDED", "others keep writing this record; try again")
