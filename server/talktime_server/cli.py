@@ -6,9 +6,17 @@ import typer
 
 from talktime_server.commands import (
     accounts,
+    batches,
+    blocks,
     calls,
+    catalogue,
     doctor,
+    imports,
+    licences,
+    limits,
     payers,
+    policies,
+    pools,
     rates,
     service,
     tenants,
@@ -33,10 +41,18 @@ app = typer.Typer(
 service.add_to(app)
 doctor.add_to(app)
 app.add_typer(tenants.group, name="tenant", help="Customer organisations and their settings.")
-app.add_typer(payers.group, name="payer", help="Users, organizers, resource accounts; licences.")
+app.add_typer(payers.group, name="payer", help="Users, organizers, resource accounts.")
+imports.add_to(payers.group)
+app.add_typer(licences.group, name="licence", help="Who holds which licence, and what each is for.")
+app.add_typer(policies.group, name="policy", help="Where users and conferences may call.")
+app.add_typer(limits.group, name="limit", help="How much may be called and spent, and where to.")
+app.add_typer(pools.group, name="pool", help="The minutes of plans in this month.")
+app.add_typer(blocks.group, name="block", help="Who may not call, why, and the record of it.")
 app.add_typer(accounts.funds, name="funds", help="Adds credits.")
 app.add_typer(rates.group, name="rates", help="Decks of rates: import, activate, show.")
 app.add_typer(calls.group, name="call", help="What a router asks, by hand.")
+batches.add_to(calls.group)
+app.add_typer(catalogue.group, name="catalog", help="The built-in facts, and how others compare.")
 accounts.add_to(app)
 app.add_typer(tokens.group, name="token", help="Who may ask the service of this machine.")
 

@@ -123,6 +123,13 @@ def document_of(process: "subprocess.Popen[str]") -> Any:
     )
 
 
+def at(document: Any, path: str) -> object:
+    """The value at "sources.0.seconds"."""
+    for step in path.split("."):
+        document = document[int(step)] if step.isdigit() else document[step]
+    return document
+
+
 def until(found: Callable[[], T], within_s: float = 10.0) -> T:
     """What `found` gives once that is true; fails with what it gave last when the time is over."""
     deadline = time.monotonic() + within_s

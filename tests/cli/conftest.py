@@ -47,8 +47,8 @@ def furnish(address: str, token: str) -> None:
     """What the commands under test find there."""
     with Client(address, token, tenant_id="contoso", timeout_s=2) as client:
         client.put_tenant(Tenant("contoso", "USD", "US", "Contoso"))
-        client.put_payer(Payer("alice", "US", ("MCOPSTN2", "MCOPSTNC")))
-        client.put_payer(Payer("bob", "US", ("MCOPSTN2",)))
+        client.put_payer(Payer("alice", "US", ("MCOPSTN1", "MCOPSTNC"), "Alice"))
+        client.put_payer(Payer("bob", "US", ("MCOPSTN1",)))
         client.add_funds("first", 100_000_000)
         client.put_rate_deck("first", "USD", ROWS)
         client.activate_rate_deck("first", len(ROWS))

@@ -16,9 +16,15 @@ from talktime_server.commands.money import decimal_of, micros_of
 COMMANDS = (
     *("serve", "demo", "test", "lint", "doctor", "balance", "entries", "conservation", "funds add"),
     *(f"tenant {each}" for each in ("put", "show", "list", "suspend", "resume")),
-    *(f"payer {each}" for each in ("put", "show", "list", "license", "block", "unblock")),
+    *(f"payer {each}" for each in ("put", "show", "list", "import")),
+    *(f"licence {each}" for each in ("list", "assign", "remove", "swap")),
+    *(f"policy {each}" for each in ("list", "set", "show")),
+    *(f"limit {each}" for each in ("set", "show")),
+    *(f"pool {each}" for each in ("list", "show")),
+    *(f"block {each}" for each in ("add", "remove", "list")),
     *(f"rates {each}" for each in ("import", "activate", "show")),
-    *(f"call {each}" for each in ("quote", "authorize", "extend", "settle", "release", "show")),
+    *(f"call {each}" for each in ("quote", "authorize", "batch", "extend", "settle", "release")),
+    *("call show", "catalog check", "catalog show"),
     *(f"token {each}" for each in ("create", "list", "revoke")),
 )
 

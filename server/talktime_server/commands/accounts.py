@@ -10,7 +10,7 @@ from talktime_server.commands.output import facts, instant, line, table
 from talktime_server.commands.session import Session, asks
 
 if TYPE_CHECKING:
-    from talktime import Balance, Client, Conservation, Entry
+    from talktime import Balance, Client, Conservation, Entry, PoolMovement
 
 funds = typer.Typer(no_args_is_help=True)
 
@@ -50,6 +50,8 @@ def add(
 def balance(session: Session) -> None:
     """Shows a tenant's money: what is there, what is set aside, and what became of all that was ever added.
 
+    Its minutes: talktime pool list. All of it on one page: talktime tenant show.
+
     Example: talktime balance --tenant contoso
     """
     with session.client() as client:
@@ -63,6 +65,10 @@ def balance(session: Session) -> None:
         ("Expired", money(answer.expired_micros, currency)),
         ("Refunded", money(answer.refunded_micros, currency)),
         ("Uncollected", money(answer.uncollected_micros, currency)),
+        ("Spent today", money(answer.spent_today_micros, currency)),
+        ("Spent this month", money(answer.spent_this_month_micros, currency)),
+        ("On the invoice", _if_any(answer.postpaid_micros, currency)),
+        ("Set aside for it", _if_any(answer.postpaid_held_micros, currency)),
         ("Open calls", answer.open_calls),
         ("Holds ended by time", answer.abandoned_calls),
         ("Unused credits end", instant(answer.expire_time)),
@@ -86,7 +92,17 @@ def entries(
     with session.client() as client:
         found = list(client.list_entries(reference_id=reference, page_size=500))
     found = found[-last:] if last else found
-    columns = (">Line", "When", "What", "About", ">Balance", ">Set aside", ">Talk time")
+    columns = (
+        ">Line",
+        "When",
+        "What",
+        "About",
+        ">Balance",
+        ">Set aside",
+        ">Talk time",
+        ">Invoice",
+        "Minutes used and held",
+    )
     session.show({"entries": found}, table("", columns, map(_entry_row, found)))
 
 
@@ -126,8 +142,9 @@ PROOF_COLUMNS = (
     "Exact",
 )
 VERDICTS = {
-    True: "Added = spent + set aside + free + expired + refunded, to the last millionth.",
-    False: "Money is not conserved. Stop the service and keep the store's files.",
+    True: "Added = spent + set aside + free + expired + refunded, to the last millionth;"
+    " minutes and invoices add up, too.",
+    False: "Money or minutes are not conserved. Stop the service and keep the store's files.",
 }
 
 
@@ -167,7 +184,24 @@ def _entry_row(entry: "Entry") -> tuple[object, ...]:
         signed(entry.settled_delta_micros),
         signed(entry.held_delta_micros),
         f"{entry.seconds} s" if entry.seconds else "",
+        _invoice(entry),
+        "; ".join(map(_moved, entry.pools)),
     )
+
+
+def _invoice(entry: "Entry") -> str:
+    """What a line did to the invoice: charged, and in brackets what is set aside for it."""
+    charged, held = entry.postpaid_delta_micros, entry.postpaid_held_delta_micros
+    return f"{signed(charged)}{f' ({signed(held)})' if held else ''}".strip()
+
+
+def _moved(movement: "PoolMovement") -> str:
+    used, held = movement.used_delta_seconds // 60, movement.held_delta_seconds // 60
+    return f"{movement.pool_id} {movement.month}: {used:+}, {held:+} min"
+
+
+def _if_any(micros: int, currency: str) -> str:
+    return money(micros, currency) if micros else ""
 
 
 def add_to(root: typer.Typer) -> None:

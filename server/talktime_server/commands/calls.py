@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talktime_server.commands.exits import Exit
-from talktime_server.commands.money import money
-from talktime_server.commands.output import facts, instant, table, talk_time
+from talktime_server.commands.explaining import explained
+from talktime_server.commands.money import micros_of, money
+from talktime_server.commands.output import facts, instant, talk_time
 from talktime_server.commands.session import Region, Session, asks
 from talktime_server.words import CallType
 
@@ -32,6 +33,17 @@ From = Annotated[str, typer.Option("--from", metavar="NUMBER", help="The calling
 Seconds = Annotated[
     int, typer.Option(min=0, help="Talk time wanted; 0 asks for the tenant's default.")
 ]
+Conference = Annotated[
+    str, typer.Option("--conference", metavar="ID", help="The conference it belongs to.")
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        metavar="AMOUNT",
+        parser=micros_of,
+        help="Most that the conference's legs may hold and spend together.",
+    ),
+]
 Routing = Annotated[
     str, typer.Option(metavar="NUMBER", help="The number to price by, when TO was ported.")
 ]
@@ -44,13 +56,18 @@ def quote(
     to_number: To,
     call_type: Kind = CallType.USER_OUT,
     from_number: From = "",
+    conference_id: Conference = "",
+    budget: Budget = None,
     seconds: Seconds = 0,
     routing_number: Routing = "",
     region: Region = "",
+    explain: Annotated[bool, typer.Option(help="Tell each check in order, with its rule.")] = True,
 ) -> None:
     """Answers as authorize would, holds nothing, and explains each check. Exits 3 when it would be refused.
 
     Example: talktime call quote alice +442079460018 --tenant contoso
+
+    Example: talktime call quote olga +493023125123 --type CONF_OUT --explain --tenant contoso
     """
     with session.client(region) as client:
         answer = client.quote(
@@ -58,12 +75,14 @@ def quote(
             call_type,
             to_number,
             from_number=from_number,
+            conference_id=conference_id,
+            conference_budget_micros=budget or 0,
             requested_seconds=seconds,
             routing_number=routing_number,
         )
-    checks = [("✓" if c.passed else "✗", c.name, c.explanation) for c in answer.explain]
-    session.show(answer, facts("", _verdict(answer)), table("", ("", "Check", "Why"), checks))
-    _end(answer.authorized)
+    why = explained(answer, payer_id) if explain else ()
+    session.show(answer, facts("", _verdict(answer)), *why)
+    end(answer.authorized)
 
 
 @asks(group, "authorize")
@@ -77,9 +96,8 @@ def authorize(
         typer.Option("--id", help="The call's id, to be able to repeat; made up when left out."),
     ] = "",
     from_number: From = "",
-    conference_id: Annotated[
-        str, typer.Option("--conference", metavar="ID", help="The conference it belongs to.")
-    ] = "",
+    conference_id: Conference = "",
+    budget: Budget = None,
     seconds: Seconds = 0,
     routing_number: Routing = "",
     region: Region = "",
@@ -98,11 +116,12 @@ def authorize(
             call_id=call_id or None,
             from_number=from_number,
             conference_id=conference_id,
+            conference_budget_micros=budget or 0,
             requested_seconds=seconds,
             routing_number=routing_number,
         )
     session.show(answer, facts("", [("Call", answer.call_id), *_verdict(answer)]))
-    _end(answer.authorized)
+    end(answer.authorized)
 
 
 @asks(group, "extend")
@@ -126,7 +145,7 @@ def extend(
         answer = client.extend(call_id, number, seconds)
     pairs = [("Call", call_id), ("Extension", number), *_verdict(answer)]
     session.show(answer, facts("", pairs))
-    _end(answer.authorized)
+    end(answer.authorized)
 
 
 @asks(group, "settle")
@@ -166,6 +185,7 @@ def settle(
     pairs = [
         ("Call", call_id),
         ("Charged", money(answer.charged_micros, currency)),
+        ("Paid by", "; ".join(_source(source, currency) for source in answer.charges)),
         (
             "Talk time",
             f"{talk_time(answer.duration_seconds)}, billed {talk_time(answer.billed_seconds)}",
@@ -175,8 +195,12 @@ def settle(
             "Uncollected",
             money(answer.uncollected_micros, currency) if answer.uncollected_micros else "",
         ),
+        (
+            "Not covered",
+            talk_time(answer.uncovered_seconds) if answer.uncovered_seconds else "",
+        ),
         ("Remarks", "; ".join(said)),
-        *_money(answer.balance),
+        *money_left(answer.balance),
     ]
     session.show(answer, facts("", pairs))
 
@@ -195,7 +219,7 @@ def release(session: Session, call_id: CallId) -> None:
         ("State", answer.state),
         ("Given back", money(answer.released_micros, currency)),
         ("Remarks", "the first receipt again" if answer.replayed else ""),
-        *_money(answer.balance),
+        *money_left(answer.balance),
     ]
     session.show(answer, facts("", pairs))
 
@@ -248,16 +272,23 @@ def _verdict(answer: "Authorization | Extension | Quote") -> Iterable[tuple[str,
         ("Remarks", "the first answer again" if getattr(answer, "replayed", False) else ""),
         ("Granted", granted + last),
         ("Hold lives", talk_time(answer.lease_seconds) if granted else ""),
-        ("Paid by", "; ".join(_source(source, currency) for source in answer.sources)),
+        ("Paid by", paid_by(answer)),
         ("Rate", _rate(answer.rate, currency)),
         ("Number", number),
-        *_money(answer.balance),
+        *money_left(answer.balance),
     ]
+
+
+def paid_by(answer: "Authorization | Extension | Quote") -> str:
+    """What pays, in the order of use: "POOL US/MCOPSTN1 3 min; CREDITS 7 min, 0.21 USD"."""
+    currency = answer.balance.currency_code if answer.balance else ""
+    return "; ".join(_source(source, currency) for source in answer.sources)
 
 
 def _source(source: "Source", currency: str) -> str:
     amount = f", {money(source.amount_micros, currency)}" if source.amount_micros else ""
-    return f"{source.kind} {talk_time(source.seconds)}{amount}"
+    pool = f" {source.pool_id}" if source.pool_id else ""
+    return f"{source.kind}{pool} {talk_time(source.seconds)}{amount}"
 
 
 def _rate(rate: "Rate | None", currency: str) -> str:
@@ -271,7 +302,8 @@ def _rate(rate: "Rate | None", currency: str) -> str:
     )
 
 
-def _money(balance: "Balance | None") -> list[tuple[str, object]]:
+def money_left(balance: "Balance | None") -> list[tuple[str, object]]:
+    """A tenant's money right after, as facts."""
     if balance is None:
         return []
     return [
@@ -292,6 +324,7 @@ def _asked(asked: "CallFields | None") -> list[tuple[str, object]]:
     ]
 
 
-def _end(authorized: bool) -> None:
+def end(authorized: bool) -> None:
+    """Ends a command about a call: its exit code says whether the call may start."""
     if not authorized:
         raise typer.Exit(int(Exit.REFUSED))

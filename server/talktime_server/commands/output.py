@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 # A pipe has no width; a file or a pager takes lines this long.
 _PIPE_COLUMNS = 160
+_BAR_CELLS = 10
+
+# Hears how much is done, and how much there is.
+Progress = Callable[[int, int], None]
 
 
 class Output:
@@ -120,6 +125,45 @@ def line(text: str, style: str = "") -> "Callable[[], RenderableType]":
         return Text(_printable(text), style=style)
 
     return draw
+
+
+def lines(title: str, texts: Iterable[str]) -> "Callable[[], RenderableType]":
+    """Sentences below a title, a line each."""
+
+    def draw() -> "RenderableType":
+        from rich.text import Text
+
+        return Text("\n").join(
+            [Text(title, style="bold"), *(Text(f"  {_printable(text)}") for text in texts)]
+        )
+
+    return draw
+
+
+@contextmanager
+def progress(output: Output, what: str) -> Iterator[Progress]:
+    """A bar for long work, where somebody watches; elsewhere nothing is drawn."""
+    drawn_on = console(stderr=True)
+    if output.as_json or not drawn_on.is_terminal:
+        yield lambda done, total: None
+        return
+    from rich.progress import Progress as Bar
+
+    with Bar(console=drawn_on, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def minutes(seconds: int) -> str:
+    """Seconds as whole minutes, those that are full: "3,000"."""
+    return f"{seconds // 60:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """How much of something is left, as a bar and a percentage rounded down: none is shown only for nothing left."""
+    percent = part * 100 // whole if whole > 0 else 0
+    cells = -(-part * _BAR_CELLS // whole) if whole > 0 else 0
+    return f"{'█' * cells}{'░' * (_BAR_CELLS - cells)} {percent:>3} %"
 
 
 def instant(at: datetime | None) -> str:

@@ -1,4 +1,4 @@
-"""`talktime payer`: the users, organizers and resource accounts that calls are charged for, and their licences."""
+"""`talktime payer`: the users, organizers and resource accounts that calls are charged for."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talktime_server.commands.exits import Exit, Stop
-from talktime_server.commands.money import decimal_of, micros_of
 from talktime_server.commands.output import facts, table
 from talktime_server.commands.session import Session, asks
 
@@ -36,16 +35,19 @@ def put(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    max_rate: Annotated[
-        int | None,
+    phone_number: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Its own number, E.164, for reports.")
+    ] = None,
+    toll_free_dial_in: Annotated[
+        bool | None,
         typer.Option(
-            metavar="AMOUNT",
-            parser=micros_of,
-            help="Dearest rate per minute; 0 leaves it to the tenant.",
+            help="Whether its conferences can be dialled toll-free, at the tenant's cost."
         ),
     ] = None,
 ) -> None:
     """Makes a payer, or changes it: what is not named stays as it is.
+
+    Licences of one that is there: talktime licence. Its limits: talktime limit. Where it may call: talktime policy.
 
     Example: talktime payer put alice --tenant contoso --country US --license MCOPSTN2 --license MCOPSTNC
     """
@@ -53,23 +55,24 @@ def put(
         "country": country,
         "licenses": tuple(license_) if license_ else None,
         "display_name": name,
-        "max_rate_per_minute_micros": max_rate,
+        "phone_number": phone_number,
+        "toll_free_dial_in_off": None if toll_free_dial_in is None else not toll_free_dial_in,
     }
     given = {field: value for field, value in wanted.items() if value is not None}
     with session.client() as client:
         stored = client.put_payer(_changed(client, payer_id, given))
-    _show(session, stored)
+    show_payer(session, stored)
 
 
 @asks(group, "show")
 def show(session: Session, payer_id: PayerId) -> None:
-    """Shows a payer and its licences.
+    """Shows a payer: its licences, where it may call, and its own limits.
 
     Example: talktime payer show alice --tenant contoso
     """
     with session.client() as client:
         payer = client.get_payer(payer_id)
-    _show(session, payer)
+    show_payer(session, payer)
 
 
 @asks(group, "list")
@@ -79,62 +82,39 @@ def list_(session: Session) -> None:
     Example: talktime payer list --tenant contoso
     """
     with session.client() as client:
-        payers = list(client.list_payers())
+        payers = list(client.list_payers(page_size=500))
     rows = [
-        (p.payer_id, p.display_name, p.country, " ".join(p.licenses), p.blocked) for p in payers
+        (
+            p.payer_id,
+            p.display_name,
+            p.country,
+            p.phone_number,
+            " ".join(p.licenses),
+            p.dial_out_policy,
+            p.blocked,
+        )
+        for p in payers
     ]
-    columns = ("Payer", "Name", "Country", "Licences", "Blocked")
+    columns = ("Payer", "Name", "Country", "Number", "Licences", "Policy", "Blocked")
     session.show({"payers": payers}, table("", columns, rows))
 
 
-@asks(group, "license")
-def license_(
-    session: Session,
-    payer_id: PayerId,
-    add: Annotated[
-        list[str] | None, typer.Option(metavar="SKU", help="Assign this licence; repeat for more.")
-    ] = None,
-    remove: Annotated[
-        list[str] | None, typer.Option(metavar="SKU", help="Remove this licence; repeat for more.")
-    ] = None,
-) -> None:
-    """Assigns and removes licences in one step, so that a swap leaves no moment without any.
+def show_payer(session: Session, payer: "Payer") -> None:
+    """Shows a payer as stored; other commands that change one answer so, too."""
+    from talktime_server.commands.limits import payer_limits
 
-    Example: talktime payer license alice --tenant contoso --add MCOPSTN2 --remove MCOPSTN1
-    """
-    if not (add or remove):
-        raise Stop(Exit.USAGE, "Name a licence with --add or --remove.")
-    with session.client() as client:
-        payer = client.assign_licenses(payer_id, add=add or (), remove=remove or ())
-    _show(session, payer)
-
-
-@asks(group, "block")
-def block(
-    session: Session,
-    payer_id: PayerId,
-    reason: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "",
-) -> None:
-    """Refuses a payer's calls from now on. Emergency calls still pass.
-
-    Example: talktime payer block alice --tenant contoso --reason "stolen phone"
-    """
-    _put_changed(session, payer_id, {"blocked": True, "block_reason": reason})
-
-
-@asks(group, "unblock")
-def unblock(session: Session, payer_id: PayerId) -> None:
-    """Lets a payer call again.
-
-    Example: talktime payer unblock alice --tenant contoso
-    """
-    _put_changed(session, payer_id, {"blocked": False, "block_reason": ""})
-
-
-def _put_changed(session: Session, payer_id: str, given: dict[str, Any]) -> None:
-    with session.client() as client:
-        stored = client.put_payer(replace(client.get_payer(payer_id), **given))
-    _show(session, stored)
+    pairs = [
+        ("Payer", payer.payer_id),
+        ("Name", payer.display_name),
+        ("Country", payer.country),
+        ("Number", payer.phone_number),
+        ("Licences", _licenses(payer.licenses)),
+        ("Blocked", f"yes: {payer.block_reason}" if payer.blocked else "no"),
+        ("Policy", payer.dial_out_policy or "the tenant's"),
+        ("Toll-free dial-in", "off" if payer.toll_free_dial_in_off else ""),
+        *payer_limits(payer),
+    ]
+    session.show(payer, facts("", pairs))
 
 
 def _changed(client: "Client", payer_id: str, given: dict[str, Any]) -> "Payer":
@@ -148,19 +128,6 @@ def _changed(client: "Client", payer_id: str, given: dict[str, Any]) -> "Payer":
                 Exit.USAGE, f"There is no payer {payer_id}; a new one needs --country."
             ) from None
         return Payer(payer_id, **{"country": "", **given})
-
-
-def _show(session: Session, payer: "Payer") -> None:
-    ceiling = payer.max_rate_per_minute_micros
-    pairs = [
-        ("Payer", payer.payer_id),
-        ("Name", payer.display_name),
-        ("Country", payer.country),
-        ("Licences", _licenses(payer.licenses)),
-        ("Blocked", f"yes: {payer.block_reason}" if payer.blocked else "no"),
-        ("Dearest rate", f"{decimal_of(ceiling)} per minute" if ceiling else "the tenant's"),
-    ]
-    session.show(payer, facts("", pairs))
 
 
 def _licenses(skus: Sequence[str]) -> str:

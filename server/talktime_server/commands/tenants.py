@@ -1,94 +1,135 @@
 """`talktime tenant`: the customer organisations and their settings."""
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from talktime_server.commands.exits import Exit, Stop
-from talktime_server.commands.money import micros_of, money
-from talktime_server.commands.output import facts, table
+from talktime_server.commands.money import micros_of
+from talktime_server.commands.output import table
 from talktime_server.commands.session import Session, asks
+from talktime_server.commands.tenant_page import show_page
 
 if TYPE_CHECKING:
     from talktime import Client, Tenant
 
 group = typer.Typer(no_args_is_help=True)
+_COUNT = re.compile(r"[0-9]{1,8}")
 
 TenantId = Annotated[
     str, typer.Argument(metavar="TENANT", envvar="TALKTIME_TENANT", help="The tenant.")
 ]
 # None means "as it is": a setting that is not named is left alone.
-Seconds = Annotated[int | None, typer.Option(metavar="SECONDS", min=0)]
-Count = Annotated[int | None, typer.Option(metavar="COUNT", min=0)]
 Amount = Annotated[int | None, typer.Option(metavar="AMOUNT", parser=micros_of)]
+Currency = Annotated[
+    str | None, typer.Option(metavar="CODE", help="ISO 4217; needed for a new one, then fixed.")
+]
+Country = Annotated[
+    str | None,
+    typer.Option(metavar="CODE", help="Of its billing address, ISO 3166-1; needed for a new one."),
+]
+Billing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PREPAID|POSTPAID",
+        help="What pays when credits are used up: nothing, or the invoice afterwards.",
+    ),
+]
+Bought = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SKU=COUNT",
+        help="Licences bought, as MCOMEETADV=100: they size the conferencing pool. Repeat for more; 0 takes it away.",
+    ),
+]
+IndependentPools = Annotated[
+    bool | None,
+    typer.Option(
+        help="Whether the two pools of MCOPSTN2 are apart; else one used up closes the other."
+    ),
+]
+PlansAfter = Annotated[
+    bool | None,
+    typer.Option(
+        help="Whether conferences go on with the organizer's own plan after the conferencing pool."
+    ),
+]
+Grant = Annotated[
+    int | None,
+    typer.Option(metavar="SECONDS", min=0, help="Talk time granted when a router names none."),
+]
+LeastGrant = Annotated[
+    int | None,
+    typer.Option(metavar="SECONDS", min=0, help="Refuse a call that the money covers less of."),
+]
+Grace = Annotated[
+    int | None,
+    typer.Option(metavar="SECONDS", min=0, help="How much longer than its grant a hold lives."),
+]
+Orphans = Annotated[
+    str | None, typer.Option(metavar="NONE|PROVEN", help="What an expired hold costs.")
+]
 
 
 @asks(group, "put", of_tenant=False)
 def put(
     session: Session,
     tenant_id: TenantId,
-    currency: Annotated[
-        str | None, typer.Option(metavar="CODE", help="ISO 4217; needed for a new one, then fixed.")
-    ] = None,
-    country: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CODE", help="Of its billing address, ISO 3166-1; needed for a new one."
-        ),
-    ] = None,
+    currency: Currency = None,
+    country: Country = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    default_grant: Seconds = None,
-    min_grant: Seconds = None,
-    lease_grace: Seconds = None,
+    billing: Billing = None,
+    bought: Bought = None,
+    independent_plan_pools: IndependentPools = None,
+    plans_after_conferencing: PlansAfter = None,
+    default_grant: Grant = None,
+    min_grant: LeastGrant = None,
+    lease_grace: Grace = None,
     floor: Amount = None,
     inbound_grace: Amount = None,
-    max_rate: Amount = None,
     default_rate: Amount = None,
-    max_open_calls: Count = None,
-    max_open_calls_per_payer: Count = None,
-    max_payer_hold_percent: Count = None,
-    orphan_charge: Annotated[
-        str | None, typer.Option(metavar="NONE|PROVEN", help="What an expired hold costs.")
-    ] = None,
+    orphan_charge: Orphans = None,
 ) -> None:
     """Makes a tenant, or changes its settings: what is not named stays as it is.
 
+    Its limits: talktime limit. Where its users may call: talktime policy.
+
     Example: talktime tenant put contoso --currency USD --country US --name "Contoso Ltd"
 
-    Example: talktime tenant put contoso --max-rate 1.50 --max-open-calls 200
+    Example: talktime tenant put contoso --billing POSTPAID --bought MCOMEETADV=100
     """
     wanted = {
         "currency_code": currency,
         "country": country,
         "display_name": name,
+        "billing_mode": _word("BillingMode", "--billing", billing),
+        "independent_plan_pools": independent_plan_pools,
+        "plans_after_conferencing": plans_after_conferencing,
         "default_grant_seconds": default_grant,
         "min_grant_seconds": min_grant,
         "lease_grace_seconds": lease_grace,
         "floor_micros": floor,
         "inbound_grace_micros": inbound_grace,
-        "max_rate_per_minute_micros": max_rate,
         "default_rate_per_minute_micros": default_rate,
-        "max_open_calls": max_open_calls,
-        "max_open_calls_per_payer": max_open_calls_per_payer,
-        "max_payer_hold_percent": max_payer_hold_percent,
-        "orphan_charge": _orphan_charge(orphan_charge),
+        "orphan_charge": _word("OrphanCharge", "--orphan-charge", orphan_charge),
     }
     given = {field: value for field, value in wanted.items() if value is not None}
+    counts = dict(map(_count_bought, bought or ()))
     with session.client() as client:
-        stored = client.put_tenant(_changed(client, tenant_id, given))
-    _show(session, stored)
+        stored = client.put_tenant(_buying(_changed(client, tenant_id, given), counts))
+        show_page(session, client, stored)
 
 
 @asks(group, "show", of_tenant=False)
 def show(session: Session, tenant_id: TenantId) -> None:
-    """Shows a tenant and its settings.
+    """Shows a tenant on one page: its money, pools, limits and policy, and what it is set to.
 
     Example: talktime tenant show contoso
     """
     with session.client() as client:
-        tenant = client.get_tenant(tenant_id)
-    _show(session, tenant)
+        show_page(session, client, client.get_tenant(tenant_id))
 
 
 @asks(group, "list", of_tenant=False)
@@ -99,8 +140,11 @@ def list_(session: Session) -> None:
     """
     with session.client() as client:
         tenants = list(client.list_tenants())
-    rows = [(t.tenant_id, t.display_name, t.country, t.currency_code, t.status) for t in tenants]
-    columns = ("Tenant", "Name", "Country", "Currency", "Status")
+    rows = [
+        (t.tenant_id, t.display_name, t.country, t.currency_code, t.billing_mode or "", t.status)
+        for t in tenants
+    ]
+    columns = ("Tenant", "Name", "Country", "Currency", "Billing", "Status")
     session.show({"tenants": tenants}, table("", columns, rows))
 
 
@@ -118,7 +162,7 @@ def suspend(
     """
     with session.client() as client:
         tenant = client.suspend_tenant(tenant_id, running_calls="CUT" if cut else "DRAIN")
-    _show(session, tenant)
+        show_page(session, client, tenant)
 
 
 @asks(group, "resume", of_tenant=False)
@@ -129,7 +173,7 @@ def resume(session: Session, tenant_id: TenantId) -> None:
     """
     with session.client() as client:
         tenant = client.resume_tenant(tenant_id)
-    _show(session, tenant)
+        show_page(session, client, tenant)
 
 
 def _changed(client: "Client", tenant_id: str, given: dict[str, Any]) -> "Tenant":
@@ -150,34 +194,31 @@ def _named(given: dict[str, Any], option: str) -> bool:
     return option in given or f"{option}_code" in given
 
 
-def _orphan_charge(word: str | None) -> Any:
-    from talktime import OrphanCharge
+def _buying(tenant: "Tenant", counts: dict[str, int]) -> "Tenant":
+    """The tenant with other counts of bought licences; those not named stay."""
+    from talktime import BoughtLicense
 
-    return None if word is None else OrphanCharge(word.upper())
+    bought = {each.sku: each.count for each in tenant.bought_licenses} | counts
+    kept = tuple(BoughtLicense(sku, count) for sku, count in sorted(bought.items()) if count)
+    return replace(tenant, bought_licenses=kept)
 
 
-def _show(session: Session, tenant: "Tenant") -> None:
-    def amount(micros: int, none: str) -> str:
-        return money(micros, tenant.currency_code) if micros else none
+def _count_bought(text: str) -> tuple[str, int]:
+    sku, _, count = text.partition("=")
+    if not (sku and _COUNT.fullmatch(count)):
+        raise Stop(
+            Exit.USAGE, f"--bought: {text!r} is not a licence and a count, as MCOMEETADV=100."
+        )
+    return sku, int(count)
 
-    pairs = [
-        ("Tenant", tenant.tenant_id),
-        ("Name", tenant.display_name),
-        ("Status", tenant.status),
-        ("Country", tenant.country),
-        ("Currency", tenant.currency_code),
-        (
-            "Grant",
-            f"{tenant.default_grant_seconds} s, and a lease {tenant.lease_grace_seconds} s longer",
-        ),
-        ("Smallest grant", f"{tenant.min_grant_seconds} s" if tenant.min_grant_seconds else ""),
-        ("Floor", money(tenant.floor_micros, tenant.currency_code)),
-        ("Inbound grace", amount(tenant.inbound_grace_micros, "")),
-        ("Dearest rate", amount(tenant.max_rate_per_minute_micros, "no ceiling")),
-        ("Rate without a deck's", amount(tenant.default_rate_per_minute_micros, "none: refused")),
-        ("Open calls", tenant.max_open_calls or "no limit"),
-        ("Open calls of one payer", tenant.max_open_calls_per_payer or "no limit"),
-        ("Share of one payer", f"{tenant.max_payer_hold_percent or 100} % of the balance"),
-        ("Expired holds cost", tenant.orphan_charge),
-    ]
-    session.show(tenant, facts("", pairs))
+
+def _word(kind: str, option: str, text: str | None) -> Any:
+    """A word of the contract as typed, in any case."""
+    import talktime
+
+    if text is None:
+        return None
+    words = [word for word in getattr(talktime, kind) if word != "UNRECOGNIZED"]
+    if text.upper() not in words:
+        raise Stop(Exit.USAGE, f"{option} is {text!r}; allowed: {', '.join(words)}.")
+    return text.upper()
