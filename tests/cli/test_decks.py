@@ -1,10 +1,11 @@
-"""`rates import`: every bad row is named and nothing is sent; a good deck is stored, and put in force if asked."""
+"""`rates`: every bad row is named and nothing is sent; a good deck is stored, put in force if asked, and compared."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cli.command import Shell
+from cli.command import Shell, until
 from house import HOUSE
 
 HEADER = (
@@ -88,6 +89,82 @@ def test_a_stored_deck_prices_nothing_until_it_is_activated(served: Shell, tmp_p
         ).code
         == 7
     )
+
+
+def stored(served: Shell, folder: Path, version: str, *rows: str) -> str:
+    """A deck in a currency of the test's own."""
+    assert served.run("rates", "import", deck(folder, *rows), "--deck", version).code == 0
+    return version
+
+
+def test_rows_for_calls_that_come_in_are_sent_with_their_origin(
+    served: Shell, tmp_path: Path
+) -> None:
+    file = tmp_path / "deck.csv"
+    rows = ("1800,Canada,0.02,0,60,60,CAD,IN,CA", "1800,Others,0.03,0,60,60,CAD,IN,", GOOD_OUT)
+    file.write_text("\n".join((f"{HEADER},direction,origin", *rows)) + "\n")
+    asked = ("rates", "import", str(file), "--deck", "cad-1", "--activate", "--json")
+    assert served.run(*asked).document["row_count"] == 3
+    file.write_text(f"{HEADER},direction,origin\n1800,Canada,0.02,0,60,60,CAD,IN,UK\n")
+    refused = served.run("rates", "import", str(file), "--deck", "cad-2", "--json")
+    assert [fault["rule"] for fault in refused.error["faults"]] == ["UNKNOWN_COUNTRY"]
+
+
+GOOD_OUT = "1800,Toll-free,0.01,0,60,60,CAD,,"
+
+
+def test_a_deck_is_put_in_force_at_a_time(served: Shell, tmp_path: Path) -> None:
+    version = stored(served, tmp_path, "nok-1", "47,Norway,0.01,0,60,60,NOK")
+    asked = ("rates", "activate", version, "--at", "2126-12-01T00:00:00Z")
+    planned = served.run(*asked, "--json").document
+    assert (planned["active"], planned["scopes"]) == (
+        False,
+        [{"tenant_id": "", "active_time": "2126-12-01T00:00:00Z", "shadow": False}],
+    )
+    assert "all, from 2126-12-01 00:00:00 UTC" in served.run(*asked).out
+    assert "all, from 2126-12-01 00:00:00 UTC" in served.run("rates", "show").out
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "2126-12-01", "2126-12-01T00:00:00", "1764547200"])
+def test_a_time_needs_its_zone(served: Shell, text: str) -> None:
+    refused = served.run("rates", "activate", "first", "--at", text)
+    assert (refused.code, "2026-12-01T00:00:00Z" in refused.err) == (2, True)
+
+
+def test_a_deck_of_one_tenant_is_named_and_taken_back(served: Shell, tmp_path: Path) -> None:
+    """The tenant that the environment names (here contoso) must not narrow what a deck prices by itself."""
+    version = stored(served, tmp_path, "usd-own", "44,Own,0.01,0,60,60,USD")
+    own = served.run("rates", "activate", version, "--tenant", "contoso", "--json").document
+    assert [scope["tenant_id"] for scope in own["scopes"]] == ["contoso"]
+    assert "tenant contoso, from" in served.run("rates", "show").out
+    taken = served.run("rates", "deactivate", "--tenant", "contoso")
+    assert (taken.code, "no deck of its own for tenant contoso" in taken.out) == (0, True)
+    common = served.run("rates", "deactivate", "--json")
+    assert common.code == 2
+    assert {fault["field"] for fault in common.error["faults"]} == {"currency_code", "shadow"}
+    other = stored(served, tmp_path, "sek-1", "46,Sweden,0.01,0,60,60,SEK")
+    assert served.run("rates", "activate", other, "--tenant", "contoso").code == 7
+
+
+def test_a_shadow_deck_is_reported_on(served: Shell, tmp_path: Path) -> None:
+    version = stored(served, tmp_path, "usd-shadow", "44,Shadow,0.06,0,60,60,USD")
+    shadow = served.run("rates", "activate", version, "--shadow", "--json").document
+    assert (shadow["active"], shadow["scopes"][0]["shadow"]) == (False, True)
+    asked = ("call", "authorize", "alice", "+442079460018", "--seconds", "60")
+    assert served.run(*asked).code == 0
+
+    def report() -> Any:
+        return served.run("rates", "shadow", version, "--json").document
+
+    until(lambda: report()["calls"])
+    found = report()
+    assert (found["calls"], found["differing_calls"], found["shadow_micros"]) == (1, 1, 60_000)
+    assert found["lines"][0]["shadow_destination"] == "Shadow"
+    told = served.run("rates", "shadow", version).out
+    assert "Priced differently" in told
+    assert "0.06" in told
+    assert served.run("rates", "deactivate", "--shadow", "--currency", "USD").code == 0
+    assert served.run("rates", "shadow", "no-such-deck").code == 4
 
 
 def test_the_real_deck_is_stored_whole(served: Shell) -> None:

@@ -45,7 +45,7 @@ def service(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def put_decks(service: Running) -> None:
     """Puts both decks in force, in every process."""
     demo = catalog.demo_deck()
-    rows = [talktime.RateRow(*_columns(row)) for row in demo.rows]
+    rows = [talktime.RateRow(*row) for row in demo.rows]
     with contextlib.ExitStack() as stack:
         operators = [stack.enter_context(_operator(service)) for _ in range(CONNECTIONS)]
         for version, currency, deck in (("demo", demo.currency, rows), (DECK, CURRENCY, ROWS)):
@@ -56,17 +56,6 @@ def put_decks(service: Running) -> None:
 
 def _operator(service: Running) -> Client:
     return Client(service.address, service.operator, timeout_s=2.0)
-
-
-def _columns(row: Any) -> tuple[Any, ...]:
-    return (
-        row.prefix,
-        row.destination,
-        row.rate_per_minute_micros,
-        row.connection_fee_micros,
-        row.initial_seconds,
-        row.increment_seconds,
-    )
 
 
 @pytest.fixture

@@ -41,14 +41,17 @@ def rows_of_file() -> list[RateRow]:
                 micros(row["connection_fee"]),
                 int(row["initial_seconds"]),
                 int(row["increment_seconds"]),
+                row.get("direction", "OUT"),
+                row.get("origin", ""),
             )
             for row in csv.DictReader(file)
         ]
 
 
 def brute_force(rows: list[RateRow], number: str) -> RateRow | None:
-    """The row with the longest prefix, found by trying every row."""
-    matching = [row for row in rows if number[1:].startswith(row.prefix)]
+    """The row for calls that go out with the longest prefix, found by trying every row."""
+    outbound = [row for row in rows if row.direction == "OUT"]
+    matching = [row for row in outbound if number[1:].startswith(row.prefix)]
     return max(matching, key=lambda row: len(row.prefix), default=None)
 
 
@@ -100,7 +103,7 @@ def test_a_deck_prices_as_its_file_says(site: Site, operators: list[Client], dec
     stored = operators[0].put_rate_deck(
         version, currency, rows, on_progress=lambda sent, of: told.append((sent, of))
     )
-    assert stored == len(rows) == (36_204 if deck == REAL.name else 784)
+    assert stored == len(rows) == (36_204 if deck == REAL.name else 885)
     assert told[-1] == (len(rows), len(rows))
     assert rate_of(operators[0], version, "+994501234567") is None
     told_deck = operators[0].activate_rate_deck(version, len(rows))
@@ -184,6 +187,9 @@ BAD = (
     (RateRow("44", "x", 1, 10**9 + 1), "connection_fee_micros", "OUT_OF_RANGE"),
     (RateRow("44", "x", 1, 0, 3601), "initial_seconds", "OUT_OF_RANGE"),
     (RateRow("44", "x", 1, 0, 60, -6), "increment_seconds", "OUT_OF_RANGE"),
+    (RateRow("44", "x", 1, origin="US"), "origin", "ORIGIN_OF_OUTBOUND"),
+    (RateRow("44", "x", 1, direction="IN", origin="us"), "origin", "BAD_CHARSET"),
+    (RateRow("44", "x", 1, direction="IN", origin="UK"), "origin", "UNKNOWN_COUNTRY"),
 )
 
 

@@ -222,11 +222,4 @@ def _log_to(file: TextIO) -> None:
 
 
 def _rate_row(row: StoredRow) -> RateRow:
-    return RateRow(
-        row.prefix,
-        row.destination,
-        row.rate_per_minute_micros,
-        row.connection_fee_micros,
-        row.initial_seconds,
-        row.increment_seconds,
-    )
+    return RateRow(*row)

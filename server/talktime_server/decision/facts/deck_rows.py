@@ -3,6 +3,10 @@
 A price is drawn from the digest of what it is for, so that it needs no list, never changes by
 itself, and one country's lines cost the same under each of its prefixes. Two places are left
 without a rate on purpose, for who wants to see NO_RATE.
+
+Calls that come in have rows of their own where their price is another: on toll-free numbers of the
+North American plan by the caller's country, where callers in the United States are under one name
+with the plan and others are not; and on numbers that a conference is dialled by (domain.md 4).
 """
 
 import csv
@@ -29,6 +33,8 @@ HEADER = (
     "initial_seconds",
     "increment_seconds",
     "currency",
+    "direction",
+    "origin",
 )
 
 # North American premium numbers, and the Faroe Islands.
@@ -78,6 +84,17 @@ _RATES = {
 }
 _NETWORK_RATES = (25000, 90000)
 
+_TOLL_FREE_AREAS = ("800", "833", "844", "855", "866", "877", "888")
+# Callers of these are told apart on toll-free numbers of the North American plan.
+_TOLL_FREE_ORIGINS = ("US", "CA", "PR", "BB", "BS", "DO", "JM", "TT")
+_FARTHER_RATES = (500, 2500)
+# Where numbers to dial into a conference are, by their calling codes.
+_DIAL_IN = {
+    "31": "NL", "33": "FR", "34": "ES", "353": "IE", "39": "IT", "41": "CH", "44": "GB", "46": "SE",
+    "49": "DE", "52": "MX", "55": "BR", "61": "AU", "65": "SG", "81": "JP", "91": "IN",
+}  # fmt: skip
+_DIAL_IN_RATES = (20, 150)
+
 
 def deck_rows(classes: Iterable[Range]) -> list[tuple[str, ...]]:
     """The deck with its header, by prefix."""
@@ -85,7 +102,43 @@ def deck_rows(classes: Iterable[Range]) -> list[tuple[str, ...]]:
         prefix: label for prefix, label in _labelled(list(classes)) if _has_rate(prefix, label)
     }
     names = _country_names()
-    return [HEADER, *(_row(prefix, labels[prefix], names) for prefix in sorted(labels))]
+    outbound = [(*_row(prefix, labels[prefix], names), "OUT", "") for prefix in sorted(labels)]
+    inbound = [*_toll_free_rows(names), *_dial_in_rows(labels, names)]
+    return [HEADER, *outbound, *sorted(inbound)]
+
+
+def _toll_free_rows(names: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    """Toll-free numbers of the North American plan, by the caller's country."""
+    for area in _TOLL_FREE_AREAS:
+        prefix = NORTH_AMERICA + area
+        yield _inbound(prefix, "Other countries - Toll-free", _farther(""))
+        for origin in _TOLL_FREE_ORIGINS:
+            at_home = origin == "US"
+            rate = _rate(prefix, Label(origin, "TOLL_FREE")) if at_home else _farther(origin)
+            name = "North America" if at_home else names[origin]
+            yield _inbound(prefix, f"{name} - Toll-free", rate, origin)
+
+
+def _dial_in_rows(labels: dict[str, Label], names: dict[str, str]) -> Iterator[tuple[str, ...]]:
+    """Numbers that a conference is dialled by, and their countries' toll-free ones, which a shorter
+    prefix must not price.
+    """
+    rate = _draw("North America dial-in", *_DIAL_IN_RATES)
+    yield _inbound(NORTH_AMERICA, "North America - Dial-in", rate)
+    for prefix, country in _DIAL_IN.items():
+        rate = _draw(f"{country} dial-in", *_DIAL_IN_RATES)
+        yield _inbound(prefix, f"{names[country]} - Dial-in", rate)
+    for prefix, label in labels.items():
+        if label.word == "TOLL_FREE" and label.country in _DIAL_IN.values():
+            yield *_row(prefix, label, names), "IN", ""
+
+
+def _farther(origin: str) -> int:
+    return _draw(f"{origin} to North America", *_FARTHER_RATES)
+
+
+def _inbound(prefix: str, name: str, rate: int, origin: str = "") -> tuple[str, ...]:
+    return prefix, name, _decimal(rate), _decimal(0), "60", "60", "USD", "IN", origin
 
 
 def _has_rate(prefix: str, label: Label) -> bool:
