@@ -6,8 +6,8 @@ import pytest
 
 from ledger.world import World
 from talktime_server.decision import catalog, emergency
-from talktime_server.decision.calls import Question
 from talktime_server.decision.emergency import Emergencies
+from talktime_server.decision.verdict import Question
 from talktime_server.failure import Invalid
 from talktime_server.ledger import keys
 from talktime_server.ledger.directory import Directory
@@ -30,7 +30,7 @@ def emergencies(world: World, directory: Directory) -> Emergencies:
 
 async def test_a_payer_who_moved_reaches_the_help_of_the_new_country(world: World) -> None:
     """A process that knows the payer from before must not refuse by what was true then."""
-    elsewhere = Directory(world.store)
+    elsewhere = Directory(world.store, catalog.counted_licenses)
     await elsewhere.fresh(world.tenant.tenant_id, "ann")
     await world.directory.put_payer(world.tenant.tenant_id, Payer("ann", "GB"))
     passed = await emergencies(world, elsewhere).passes(help_from(world, "999"))
@@ -48,7 +48,7 @@ async def test_a_profile_that_cannot_be_read_keeps_nobody_from_help(
 ) -> None:
     """And is no end for the records of the others."""
     await world.store.command("HSET", keys.payer(world.tenant.tenant_id, "ann"), "p", text)
-    calls = emergencies(world, Directory(world.store))
+    calls = emergencies(world, Directory(world.store, catalog.counted_licenses))
     assert (await calls.passes(help_from(world, "112"))).country == ""
     bens = Question(world.tenant.tenant_id, "bens", "ben", CallType.USER_OUT, "", "911", "", 0, "")
     await calls.passes(bens)

@@ -241,9 +241,9 @@ async def test_fundings_and_charges_at_once_add_up(site: Site) -> None:
 def test_an_included_call_holds_nothing_and_is_recorded(make_site: MakeSite) -> None:
     """semantics 45"""
     site = make_site()
-    call = site.call(AT_HOME)
+    call = site.router.authorize("alice", "USER_IN", AT_HOME)
     assert call.authorized
-    assert [(s.kind, s.amount_micros) for s in call.sources] == [("POOL", 0)]
+    assert [(s.kind, s.amount_micros) for s in call.sources] == [("INCLUDED", 0)]
     assert call.rate is None
     receipt = site.settle(call, 3600)
     assert (receipt.charged_micros, receipt.duration_seconds) == (0, 3600)

@@ -30,9 +30,7 @@ async def read_pool_rows(store: Store, tenant_id: str) -> dict[str, tuple[int, i
     """What is used and held, in seconds, by pool and month as "US/MCOPSTN1@202611"."""
     marks = (COUNT_MARK, CONFERENCE_MARK)
     return {
-        name: _use(row)
-        async for name, row in _rows(store, tenant_id)
-        if not name.startswith(marks)
+        name: _use(row) async for name, row in _rows(store, tenant_id) if not name.startswith(marks)
     }
 
 
