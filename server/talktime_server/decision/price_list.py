@@ -173,6 +173,7 @@ class PriceList:
         wait_s = self._clock.process_s(from_ms) - monotonic()
         if wait_s <= MOST_LEAD_MS / 1000:
             await asyncio.sleep(max(wait_s, 0) + CLOCKS_APART_S)
+            self._turn()
 
     async def run(self) -> None:
         """Looks for changes until cancelled; goes on by what is known while the store is away."""

@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from talktime_server.failure import Conflict, NotFound, StoreAway, TooMuch
 from talktime_server.ledger import keys
@@ -30,9 +30,10 @@ Row = tuple[str, str, int, int, int, int, str, str]
 _USUAL = ("OUT", "")  # direction and origin that are not stored
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Whom a deck prices: all tenants of a currency, or one; a shadow is priced beside."""
+class Scope(NamedTuple):
+    """Whom a deck prices: all tenants of a currency, or one; a shadow is priced beside. A tuple, as
+    decisions look decks up by it.
+    """
 
     currency: str
     tenant_id: str = ""
