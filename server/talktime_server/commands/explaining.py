@@ -16,10 +16,15 @@ Drawing = Callable[[], "RenderableType"]
 
 def explained(quote: "Quote", payer_id: str) -> Iterator[Drawing]:
     """The checks as a table, and for a refusal the next thing that an admin may do."""
-    checks = [("✓" if c.passed else "✗", c.name, _found(c)) for c in quote.explain]
-    yield table("Why", ("", "Check", "What was found, and [the rule]"), checks)
+    yield checks("Why", quote)
     if help_ := _HELP.get(quote.reason or ""):
         yield line(f"What would help: {help_.format(payer=payer_id or 'PAYER')}", "yellow")
+
+
+def checks(title: str, quote: "Quote") -> Drawing:
+    """The checks of a quote in the order made, up to the one that refused."""
+    rows = [("✓" if c.passed else "✗", c.name, _found(c)) for c in quote.explain]
+    return table(title, ("", "Check", "What was found, and [the rule]"), rows)
 
 
 def _found(check: "Check") -> str:

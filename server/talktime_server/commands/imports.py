@@ -18,14 +18,20 @@ from talktime_server.commands.output import Progress, console, line, progress, t
 from talktime_server.commands.session import Session, asks
 
 if TYPE_CHECKING:
+    from tenacity import Retrying
+
     from talktime import Client, Payer, TalktimeError
     from talktime_server.commands.payer_file import PayerFile, PayerRow
 
-# A part is one request: the service takes 1,000 payers and a mebibyte, and answers within two seconds.
-PART_PAYERS = 500
+# A part is one request: the service takes 1,000 payers and a mebibyte, and answers within two seconds, on a busy
+# machine, too.
+PART_PAYERS = 250
 PART_BYTES = 512 * 1024
 # While the service writes one part, the next ones are made and read.
-IN_FLIGHT = 4
+IN_FLIGHT = 3
+PART_ATTEMPTS = 6
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 3.0
 PAGE = 500
 # A file that is wrong throughout need not be printed throughout.
 FAULTS_SHOWN = 50
@@ -108,7 +114,7 @@ def put_part(client: "Client", part: Part, *, skip_bad: bool) -> Came:
     came = Came()
     while part.rows:
         try:
-            changes = client.put_payers(part.payers)
+            changes = _patiently()(client.put_payers, part.payers)
         except (InvalidRequest, Conflict) as error:
             faults = _faults(error, part)
             if not (skip_bad and faults):
@@ -120,6 +126,27 @@ def put_part(client: "Client", part: Part, *, skip_bad: bool) -> Came:
             came.unchanged = changes.unchanged
             break
     return came
+
+
+def _patiently() -> "Retrying":
+    """Asks again for a service that is busy or restarts; a part that was written already is only found so."""
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+    return Retrying(
+        stop=stop_after_attempt(PART_ATTEMPTS),
+        wait=wait_random_exponential(FIRST_WAIT_S, max=LONGEST_WAIT_S),
+        retry=retry_if_exception(_passing),
+        reraise=True,
+    )
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether the same part may do better in a moment; writing payers twice does no harm."""
+    from talktime import DeadlineExceeded, TooMuch, Unavailable
+
+    # Nobody is there at all: whoever waits wants to know at once.
+    absent = isinstance(error, Unavailable) and error.reason == "NOT_CONNECTED"
+    return isinstance(error, DeadlineExceeded | Unavailable | TooMuch) and not absent
 
 
 def _read(file: Path) -> "PayerFile":

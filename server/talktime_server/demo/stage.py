@@ -17,11 +17,13 @@ from talktime import (
     Conservation,
     NotFound,
     Payer,
+    Quote,
     RateRow,
     TalktimeError,
     Tenant,
     Unavailable,
 )
+from talktime_server.commands.output import minutes
 from talktime_server.config import Settings
 from talktime_server.decision import catalog
 from talktime_server.decision.rating import RateRow as StoredRow
@@ -96,6 +98,7 @@ class Act:
         self._stage = stage
         self._tenant_id = tenant_id
         self._steps: list[Step] = []
+        self._quotes: list[Quote] = []
 
     async def step(
         self, what: str, doing: Awaitable[T], *, answers: str, moves: int | None = 0
@@ -127,6 +130,18 @@ class Act:
         doing = self.accounts.put_payer(Payer(payer_id, country, skus))
         await self.step(f"{payer_id.capitalize()}: {what}", doing, answers="known")
 
+    async def pool_left(self, pool_id: str) -> str:
+        """What a pool has left this month, in whole minutes."""
+        pools = {pool.pool_id: pool for pool in (await self.accounts.get_balance()).pools}
+        if pool_id not in pools:
+            return "no such pool"
+        pool = pools[pool_id]
+        return f"{minutes(pool.available_seconds)} of {minutes(pool.size_seconds)} min left"
+
+    def explain(self, quote: Quote) -> None:
+        """Lets the teller say what a quote explains, below the scene's steps."""
+        self._quotes.append(quote)
+
     async def until_recorded(self, call_id: str, what: str = "It is on record") -> None:
         """Waits for the record of an emergency call, which is written behind its answer."""
         await self.step(what, self._recorded(call_id), answers="recorded", moves=None)
@@ -156,6 +171,11 @@ class Act:
         """The steps since the last time this was asked."""
         taken, self._steps = self._steps, []
         return taken
+
+    def quotes_made(self) -> list[Quote]:
+        """The quotes to explain since the last time this was asked."""
+        made, self._quotes = self._quotes, []
+        return made
 
     @property
     def _store(self) -> EmbeddedStore:

@@ -10,16 +10,20 @@ from rich.text import Text
 
 from talktime import (
     Authorization,
+    Batch,
     Conservation,
     Extension,
     Funding,
     Payer,
+    Quote,
     Release,
     Settlement,
+    Source,
     SourceKind,
 )
 from talktime_server.commands.accounts import PROOF_COLUMNS, VERDICTS, proof_row
 from talktime_server.commands.exits import typed
+from talktime_server.commands.explaining import checks
 from talktime_server.commands.money import decimal_of
 from talktime_server.commands.output import console, ruled_table, table, talk_time
 
@@ -50,8 +54,10 @@ class Step:
 def worded(answer: object) -> str:
     """An answer in a few words; several answers as a count of their first words."""
     match answer:
-        case Authorization() | Extension():
+        case Authorization() | Extension() | Quote():
             return _verdict(answer)
+        case Batch():
+            return f"{answer.authorized_legs} of {len(answer.verdicts)} granted"
         case Settlement():
             return _receipt(answer)
         case Release():
@@ -67,22 +73,32 @@ def worded(answer: object) -> str:
             return str(answer)
 
 
-def _verdict(answer: Authorization | Extension) -> str:
+def _verdict(answer: Authorization | Extension | Quote) -> str:
+    again = "" if isinstance(answer, Quote) else _again(answer.replayed)
     if not answer.authorized:
-        return f"refused {answer.reason}" + _again(answer.replayed)
-    paid = any(source.kind is SourceKind.CREDITS for source in answer.sources)
+        return f"refused {answer.reason}{again}"
     said = f"granted {talk_time(answer.granted_seconds)}"
-    return (
-        said
-        + (", the last" if answer.final_grant else "")
-        + ("" if paid else ", for nothing")
-        + _again(answer.replayed)
-    )
+    last = ", the last" if answer.final_grant else ""
+    return f"{said}{last}{_paid_by(answer.sources)}{again}"
+
+
+def _paid_by(sources: Sequence[Source]) -> str:
+    """What pays, where it is not money alone."""
+    kinds = {source.kind for source in sources}
+    if SourceKind.POOL in kinds:
+        return ", from a pool" if len(kinds) == 1 else ", pool+money"
+    return "" if SourceKind.CREDITS in kinds else ", for nothing"
 
 
 def _receipt(answer: Settlement) -> str:
+    taken = [charge.seconds for charge in answer.charges if charge.kind is SourceKind.POOL]
+    # A pool gives whole minutes, a started one counted in full.
+    pooled = f"{sum(-(-seconds // 60) for seconds in taken)} min" if taken else ""
+    paid = "money" if pooled and answer.charged_micros else ""
+    nothing = "" if pooled or answer.charged_micros else "nothing"
+    said = " + ".join(each for each in (pooled, paid, nothing) if each)
     return (
-        ("charged" if answer.charged_micros else "charged nothing")
+        f"charged {said}".rstrip()
         + (", late" if answer.late else "")
         + (", unreserved" if answer.unreserved else "")
         + _again(answer.replayed)
@@ -113,8 +129,10 @@ class Teller:
         )
         self._say("Money is in dollars; a tenant's free money is what no call has set aside.")
 
-    def tell(self, title: str, told: str, steps: Sequence[Step]) -> None:
-        """Shows a scene that was played."""
+    def tell(
+        self, title: str, told: str, steps: Sequence[Step], quotes: Sequence[Quote] = ()
+    ) -> None:
+        """Shows a scene that was played, and what the quotes in it explain."""
         self._console.print()
         self._console.print(Text.assemble((title, "bold cyan"), ("  " + told, "dim")))
         drawn = ruled_table()
@@ -127,6 +145,8 @@ class Teller:
             self._count(step.as_expected)
             drawn.add_row(*_cells(step))
         self._console.print(drawn)
+        for quote in quotes:
+            self._console.print(checks("What the quote says", quote)())
         for step in steps:
             if not step.as_expected:
                 self._say(f"✗ {step.what}: {_wrong(step)}", "bold red")
