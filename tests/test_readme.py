@@ -1,6 +1,5 @@
 """The README is run: each of its commands, in its order, against a service of its own, and its Python as it stands."""
 
-import asyncio
 import os
 import re
 import shlex
@@ -99,6 +98,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "TALKTIME_PORT": port,
         "TALKTIME_TARGET": f"127.0.0.1:{port}",
         "TALKTIME_STORE_TIMEOUT_MS": "1000",
+        "COLUMNS": "200",
         "PYTHONPATH": os.pathsep.join(str(HOUSE / root) for root in ("client", "server")),
     }
     site = Site(port, environ)
@@ -115,10 +115,18 @@ def test_each_command_does_what_it_says(site: Site) -> None:
             ask_as_json(site, line)
             continue
         said = site.run(line)
+        if "--explain" in line:
+            assert explained() <= {" ".join(told.split()) for told in said.splitlines()}
         if "token create" in line:
             found = re.search(r"tt_\w+_[\w-]+", said)
             assert found, said
             site.environ["TOKEN"] = found.group()
+
+
+def explained() -> set[str]:
+    """The lines of the quote that the README shows."""
+    (shown,) = blocks("text")
+    return {" ".join(line.split()) for line in shown.splitlines()}
 
 
 def ask_as_json(site: Site, line: str) -> None:
@@ -130,14 +138,13 @@ def ask_as_json(site: Site, line: str) -> None:
 
 def test_the_python_runs_as_it_stands(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     (text,) = blocks("python")
-    names = {"token": site.environ["TOKEN"], "asyncio": asyncio}
-    exec(compile(text.replace(PORT, site.port), "README.md", "exec"), names)
-    said = capsys.readouterr().out
-    assert re.search(r"charged \d+ of USD", said)
-    conference = names["conference"]
-    assert callable(conference)
-    asyncio.run(conference(["+442079460018", "+442079460019"]))
-    assert capsys.readouterr().out.splitlines() == ["NO_LICENSE", "NO_LICENSE"]
+    exec(
+        compile(text.replace(PORT, site.port), "README.md", "exec"),
+        {"token": site.environ["TOKEN"]},
+    )
+    said = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"charged \d+ of USD", said[0])
+    assert said[1:] == ["0 of 2 legs NO_LICENSE NO_LICENSE"]
 
 
 def test_it_is_short_and_names_no_command_there_is_not() -> None:

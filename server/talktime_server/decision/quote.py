@@ -123,7 +123,8 @@ def _pool_told(pool: Pool, state: PoolState | None, taken: Stretch | None, first
     size = f"{pool.seconds_per_license // 60:,} minutes a month for each licence"
     if state:
         left = f"{state.available_seconds // 60:,} of {state.size_seconds // 60:,} minutes left"
-        size = f"{left} this month ({state.licenses:,} licences)"
+        licences = "1 licence" if state.licenses == 1 else f"{state.licenses:,} licences"
+        size = f"{left} this month ({licences})"
     if taken:
         return f"pool {pool.pool_id}, {size}: {taken.seconds:,} s would come from it"
     if first.refusal is None and _covered(first):
