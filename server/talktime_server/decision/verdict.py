@@ -217,10 +217,11 @@ def _above_ceiling(rate: Rate, tenant: Tenant, payer: Payer | None) -> bool:
 
 def _grace(tenant: Tenant, question: Question, number: Number | None) -> int:
     """How far below zero a call may hold that comes in on a toll-free number (semantics 74); no
-    other may, as anybody can call an unassigned one.
+    other may, as anybody can call an unassigned one, and none of a postpaid tenant needs to.
     """
     toll_free = number is not None and number.number_class is NumberClass.TOLL_FREE
-    return tenant.inbound_grace_micros if question.call_type.inbound and toll_free else 0
+    may = question.call_type.inbound and toll_free and not tenant.postpaid
+    return tenant.inbound_grace_micros if may else 0
 
 
 def _is_costly(rate: Rate, tenant: Tenant, number: Number | None) -> bool:

@@ -57,10 +57,16 @@ local function write_open(open, calls)
   end
 end
 
+-- A row that says nothing any more is dropped: no open call, nothing spent, told or counted that a limit could ask for. The row of calls
+-- to unassigned numbers, which counts by the minute, always stays.
+local function says_something(payer_id, use, now)
+  return use.open + use.month_spent + use.costly + use.told > 0 or use.second >= math.floor(now / 1000) or payer_id == ""
+end
+
 local function write_uses(busy, uses)
   local kept, idle = { "HSET", busy }, { "HDEL", busy }
   for payer_id, use in pairs(uses.rows) do
-    if use.changed and use.open + use.month_spent + use.costly > 0 then
+    if use.changed and says_something(payer_id, use, uses.tenant.now) then
       kept[#kept + 1], kept[#kept + 2] = payer_id, write_use(use, uses.tenant)
     elseif use.changed then
       idle[#idle + 1] = payer_id
