@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from talktime_server.decision import catalog, policy, pools, premium
 from talktime_server.decision.catalog import LicenseKind, Zone, zone_countries
-from talktime_server.decision.explanation import Step, tell
 from talktime_server.decision.geography import domestic_for_minutes, home
 from talktime_server.decision.numbering import Number
 from talktime_server.ledger.profiles import Payer, Tenant
@@ -214,11 +213,6 @@ class Entitlement:
     def destination(self) -> Destination:
         """Where the call goes, as far as its licences care."""
         return self.verdict.destination
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """Each check in the order made, up to the one that refused; worked out when asked for."""
-        return tell(self, rows_for(self.case.call_type, self.destination))
 
 
 def rows_for(call_type: CallType, destination: Destination) -> tuple[Row, ...]:

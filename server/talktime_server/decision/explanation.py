@@ -5,17 +5,14 @@ Made only when somebody asks: an authorization that nobody explains pays nothing
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from talktime_server.decision import catalog, policy, premium
 from talktime_server.decision.catalog import ConferencingScope, DialOutPolicy, UserScope
+from talktime_server.decision.entitlement import Entitlement, Row, rows_for
 from talktime_server.decision.numbering import NO_COUNTRY
 from talktime_server.ledger.profiles import Payer
+from talktime_server.ledger.records import Sources
 from talktime_server.words import CallType, Reason, SourceKind
-
-if TYPE_CHECKING:
-    from talktime_server.decision.entitlement import Entitlement, Row
-    from talktime_server.ledger.records import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +27,9 @@ class Step:
     rule: str = ""
 
 
-def tell(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> tuple[Step, ...]:
-    """The checks in the order made, up to the one that refused; `asked` are the rows of the table
-    that speak of such a call, whether held or not.
-    """
+def tell(entitlement: Entitlement) -> tuple[Step, ...]:
+    """The checks in the order made, up to the one that refused."""
+    asked = rows_for(entitlement.case.call_type, entitlement.destination)
     steps = []
     for step in _checks(entitlement, asked):
         steps.append(step)
@@ -42,7 +38,7 @@ def tell(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> tuple[Step, ..
     return tuple(steps)
 
 
-def _checks(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> Iterator[Step]:
+def _checks(entitlement: Entitlement, asked: tuple[Row, ...]) -> Iterator[Step]:
     yield Step("destination", True, _number_told(entitlement) + _destination_told(entitlement))
     yield from _policies(entitlement)
     yield from _premium(entitlement)
@@ -52,7 +48,7 @@ def _checks(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> Iterator[St
         yield Step("source", True, _sources_told(entitlement.sources), rules)
 
 
-def _policies(entitlement: "Entitlement") -> Iterator[Step]:
+def _policies(entitlement: Entitlement) -> Iterator[Step]:
     payer, case = entitlement.payer, entitlement.case
     if payer is None:
         return
@@ -69,7 +65,7 @@ def _policies(entitlement: "Entitlement") -> Iterator[Step]:
         yield Step("prefixes", verdict.allowed, _prefix_told(verdict), f"prefixes.{verdict.owner}")
 
 
-def _premium(entitlement: "Entitlement") -> Iterator[Step]:
+def _premium(entitlement: Entitlement) -> Iterator[Step]:
     case = entitlement.case
     if case.call_type.inbound:
         return
@@ -88,7 +84,7 @@ def _premium(entitlement: "Entitlement") -> Iterator[Step]:
     yield Step("premium", rule.allowed, told, rule.name)
 
 
-def _licences(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> Iterator[Step]:
+def _licences(entitlement: Entitlement, asked: tuple[Row, ...]) -> Iterator[Step]:
     payer, verdict = entitlement.payer, entitlement.verdict
     if payer is None:
         return
@@ -104,7 +100,7 @@ def _licences(entitlement: "Entitlement", asked: "tuple[Row, ...]") -> Iterator[
         yield _credits_licence(entitlement, payer)
 
 
-def _credits_licence(entitlement: "Entitlement", payer: Payer) -> Step:
+def _credits_licence(entitlement: Entitlement, payer: Payer) -> Step:
     sources, rows = entitlement.sources, entitlement.verdict.rows
     licensed = not catalog.skus(catalog.LicenseKind.CREDITS).isdisjoint(payer.licenses)
     name = "credits licence"
@@ -131,13 +127,13 @@ def _unsold(payer: Payer) -> str:
     return f" ({why} in {payer.country})" if why else ""
 
 
-def _who(entitlement: "Entitlement", payer: Payer) -> str:
+def _who(entitlement: Entitlement, payer: Payer) -> str:
     """The payer and, where it is no user, what it is to such a call."""
     actor = catalog.actors()[entitlement.case.call_type]
     return f"payer {payer.payer_id}" + ("" if actor == "user" else f", the {actor},")
 
 
-def _lacking(rows: "tuple[Row, ...]") -> str:
+def _lacking(rows: tuple[Row, ...]) -> str:
     wanted = {row.licences[0].name: row.licences[0].skus for row in rows}
     # A licence that another one's row names too, as MCOPSTN2 among the calling plans, adds nothing.
     widest = [name for name, skus in wanted.items() if not any(skus < w for w in wanted.values())]
@@ -145,7 +141,7 @@ def _lacking(rows: "tuple[Row, ...]") -> str:
     return f"holds no licence for this call: it takes {' or '.join(widest)} ({', '.join(skus)})"
 
 
-def _held_told(payer: Payer, rows: "tuple[Row, ...]") -> str:
+def _held_told(payer: Payer, rows: tuple[Row, ...]) -> str:
     held = dict.fromkeys(
         sku
         for row in rows
@@ -157,7 +153,7 @@ def _held_told(payer: Payer, rows: "tuple[Row, ...]") -> str:
     return f"holds {', '.join(told)}"
 
 
-def _sources_told(sources: "Sources") -> str:
+def _sources_told(sources: Sources) -> str:
     if sources.free is SourceKind.INCLUDED:
         return "nothing is owed: the call is included"
     told = [f"pool {pool.pool_id}" for pool in sources.pools]
@@ -166,21 +162,21 @@ def _sources_told(sources: "Sources") -> str:
     return f"what may pay, in this order: {', then '.join(told)}"
 
 
-def _number_told(entitlement: "Entitlement") -> str:
+def _number_told(entitlement: Entitlement) -> str:
     number = entitlement.number
     kind = number.number_class.lower().replace("_", "-")
     whose = _COUNTRY_WORDS.get(number.country) or f"of {number.country}"
     return f"{number.text} is {'an' if kind[0] in 'aeio' else 'a'} {kind} number {whose}"
 
 
-def _destination_told(entitlement: "Entitlement") -> str:
+def _destination_told(entitlement: Entitlement) -> str:
     payer, told = entitlement.payer, _DESTINATION_WORDS.get(entitlement.destination)
     if payer is None or told is None:
         return ""
     return f"; {_say(payer, f'is licensed in {payer.country}')}, so the call is {told}"
 
 
-def _policy_told(entitlement: "Entitlement", payer: Payer, chosen: DialOutPolicy) -> str:
+def _policy_told(entitlement: Entitlement, payer: Payer, chosen: DialOutPolicy) -> str:
     whose = "the default, as neither payer nor tenant names one,"
     if payer.dial_out_policy:
         whose = "the payer's own,"

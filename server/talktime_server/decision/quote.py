@@ -7,7 +7,7 @@ steps from policy to licences are the entitlement's own; here are those before a
 from collections.abc import Iterator
 
 from talktime_server.decision.calls import Quote
-from talktime_server.decision.explanation import Step
+from talktime_server.decision.explanation import Step, tell
 from talktime_server.decision.pools import PoolState
 from talktime_server.decision.rating import Rate
 from talktime_server.ledger.profiles import Payer, Tenant, limits_of
@@ -33,7 +33,7 @@ def _checks(quote: Quote, pools: dict[str, PoolState]) -> Iterator[Step]:
     yield _payer(quote.payer, decision.refusal)
     if decision.entitlement is None:
         return
-    yield from decision.entitlement.steps
+    yield from tell(decision.entitlement)
     if decision.priced:
         yield from _price(quote)
     if first is None or decision.sources is None:
