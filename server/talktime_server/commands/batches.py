@@ -58,7 +58,7 @@ def batch(
 
     Example: talktime call batch olga +442079460018 +493023125123 --conference weekly --tenant contoso
 
-    Example: talktime call batch olga +442079460018 +26771234567 --all-or-none --conference weekly --budget 5 --tenant contoso
+    Example: talktime call batch olga +442079460018 +12025550147 --all-or-none --conference weekly --budget 5 --tenant contoso
     """
     if len(to_numbers) > MOST_LEGS:
         raise Stop(

@@ -21,7 +21,8 @@ CallId = Annotated[str, typer.Argument(metavar="CALL", help="The call's id.")]
 PayerId = Annotated[
     str,
     typer.Argument(
-        metavar="PAYER", help="Whose licence counts: user, organizer or resource account."
+        metavar="PAYER",
+        help="Whose licence counts: user, organizer, resource account; '' for UNASSIGNED_IN.",
     ),
 ]
 To = Annotated[str, typer.Argument(metavar="TO", help="The called number, as +442079460018.")]

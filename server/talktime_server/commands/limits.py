@@ -86,7 +86,7 @@ LIMITS = (
 
 
 def _count(told: str) -> Any:
-    return typer.Option(metavar="COUNT", min=0, help=told)
+    return typer.Option(metavar="COUNT", help=told)
 
 
 def _amount(told: str) -> Any:
@@ -116,8 +116,6 @@ Share = Annotated[
     int | None,
     typer.Option(
         metavar="PERCENT",
-        min=0,
-        max=100,
         help="Most of the balance that one payer's open calls may hold (tenant only).",
     ),
 ]
@@ -138,20 +136,20 @@ Unlist = Annotated[list[str] | None, _prefix("Take this prefix out of both lists
 def set_(
     session: Session,
     payer_id: PayerOrTenant = "",
-    max_open_calls: Open = None,
-    max_open_calls_per_payer: OpenEach = None,
-    max_calls_per_second: Rate = None,
-    max_calls_per_second_per_payer: RateEach = None,
-    max_spend_per_day: Day = None,
-    max_spend_per_day_per_payer: DayEach = None,
-    max_spend_per_month: Month = None,
-    max_spend_per_month_per_payer: MonthEach = None,
-    max_costly_calls_per_day: Costly = None,
-    max_costly_calls_per_day_per_payer: CostlyEach = None,
+    open_calls: Open = None,
+    open_calls_each: OpenEach = None,
+    calls_per_second: Rate = None,
+    calls_per_second_each: RateEach = None,
+    spend_per_day: Day = None,
+    spend_per_day_each: DayEach = None,
+    spend_per_month: Month = None,
+    spend_per_month_each: MonthEach = None,
+    costly_calls_per_day: Costly = None,
+    costly_calls_per_day_each: CostlyEach = None,
     costly_rate: CostlyRate = None,
     max_rate: Ceiling = None,
-    max_payer_hold_percent: Share = None,
-    max_unassigned_calls_per_minute: Unassigned = None,
+    payer_share: Share = None,
+    unassigned_per_minute: Unassigned = None,
     block: Block = None,
     allow: Allow = None,
     unlist: Unlist = None,
@@ -160,25 +158,25 @@ def set_(
 
     Prefixes are digits of the number after "+". The longest one that matches decides; a payer's lists narrow the tenant's.
 
-    Example: talktime limit set --tenant contoso --max-spend-per-day 200 --max-spend-per-day-per-payer 20
+    Example: talktime limit set --tenant contoso --spend-per-day 200 --spend-per-day-each 20
 
-    Example: talktime limit set alice --tenant contoso --max-open-calls 2 --max-rate 1.50 --block 1900 --block 881
+    Example: talktime limit set alice --tenant contoso --open-calls 2 --max-rate 1.50 --block 1900 --block 881
     """
     wanted = {
-        "max_open_calls": max_open_calls,
-        "max_open_calls_per_payer": max_open_calls_per_payer,
-        "max_calls_per_second": max_calls_per_second,
-        "max_calls_per_second_per_payer": max_calls_per_second_per_payer,
-        "max_spend_per_day_micros": max_spend_per_day,
-        "max_spend_per_day_per_payer_micros": max_spend_per_day_per_payer,
-        "max_spend_per_month_micros": max_spend_per_month,
-        "max_spend_per_month_per_payer_micros": max_spend_per_month_per_payer,
-        "max_costly_calls_per_day": max_costly_calls_per_day,
-        "max_costly_calls_per_day_per_payer": max_costly_calls_per_day_per_payer,
+        "max_open_calls": open_calls,
+        "max_open_calls_per_payer": open_calls_each,
+        "max_calls_per_second": calls_per_second,
+        "max_calls_per_second_per_payer": calls_per_second_each,
+        "max_spend_per_day_micros": spend_per_day,
+        "max_spend_per_day_per_payer_micros": spend_per_day_each,
+        "max_spend_per_month_micros": spend_per_month,
+        "max_spend_per_month_per_payer_micros": spend_per_month_each,
+        "max_costly_calls_per_day": costly_calls_per_day,
+        "max_costly_calls_per_day_per_payer": costly_calls_per_day_each,
         "costly_rate_per_minute_micros": costly_rate,
         "max_rate_per_minute_micros": max_rate,
-        "max_payer_hold_percent": max_payer_hold_percent,
-        "max_unassigned_calls_per_minute": max_unassigned_calls_per_minute,
+        "max_payer_hold_percent": payer_share,
+        "max_unassigned_calls_per_minute": unassigned_per_minute,
     }
     given = {field: value for field, value in wanted.items() if value is not None}
     moved = Prefixes(tuple(block or ()), tuple(allow or ()), tuple(unlist or ()))
@@ -328,10 +326,16 @@ def _value(record: "Payer | Tenant", field: str) -> int:
 
 
 def _option(field: str) -> str:
-    name = field.removesuffix("_micros").removesuffix("_per_minute")
-    if field == "max_unassigned_calls_per_minute":
-        name = field
-    return f"--{name.replace('_', '-')}"
+    """The option that sets a field which only tenants have."""
+    name = field.removeprefix("max_").removesuffix("_micros").replace("_per_payer", "_each")
+    return _OPTIONS.get(field, f"--{name.replace('_', '-')}")
+
+
+_OPTIONS = {
+    "costly_rate_per_minute_micros": "--costly-rate",
+    "max_payer_hold_percent": "--payer-share",
+    "max_unassigned_calls_per_minute": "--unassigned-per-minute",
+}
 
 
 def _digits(prefix: str) -> str:

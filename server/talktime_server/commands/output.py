@@ -127,19 +127,6 @@ def line(text: str, style: str = "") -> "Callable[[], RenderableType]":
     return draw
 
 
-def lines(title: str, texts: Iterable[str]) -> "Callable[[], RenderableType]":
-    """Sentences below a title, a line each."""
-
-    def draw() -> "RenderableType":
-        from rich.text import Text
-
-        return Text("\n").join(
-            [Text(title, style="bold"), *(Text(f"  {_printable(text)}") for text in texts)]
-        )
-
-    return draw
-
-
 @contextmanager
 def progress(output: Output, what: str) -> Iterator[Progress]:
     """A bar for long work, where somebody watches; elsewhere nothing is drawn."""

@@ -38,10 +38,11 @@ def put(
     phone_number: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Its own number, E.164, for reports.")
     ] = None,
-    toll_free_dial_in: Annotated[
+    toll_free: Annotated[
         bool | None,
         typer.Option(
-            help="Whether its conferences can be dialled toll-free, at the tenant's cost."
+            "--toll-free/--no-toll-free",
+            help="Whether its conferences can be dialled toll-free, at the tenant's cost.",
         ),
     ] = None,
 ) -> None:
@@ -56,7 +57,7 @@ def put(
         "licenses": tuple(license_) if license_ else None,
         "display_name": name,
         "phone_number": phone_number,
-        "toll_free_dial_in_off": None if toll_free_dial_in is None else not toll_free_dial_in,
+        "toll_free_dial_in_off": None if toll_free is None else not toll_free,
     }
     given = {field: value for field, value in wanted.items() if value is not None}
     with session.client() as client:

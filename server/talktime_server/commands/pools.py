@@ -121,5 +121,5 @@ def _plan(sku: str) -> str:
 
 _CLOSED = (
     "yes: the other pool of this plan is used up, which closes both until the month ends;"
-    " `talktime tenant put --independent-plan-pools` makes them independent"
+    " `talktime tenant put --pools-apart` makes them independent"
 )

@@ -22,7 +22,30 @@ TenantId = Annotated[
     str, typer.Argument(metavar="TENANT", envvar="TALKTIME_TENANT", help="The tenant.")
 ]
 # None means "as it is": a setting that is not named is left alone.
-Amount = Annotated[int | None, typer.Option(metavar="AMOUNT", parser=micros_of)]
+Floor = Annotated[
+    int | None,
+    typer.Option(
+        metavar="AMOUNT",
+        parser=micros_of,
+        help="How far below zero a call longer than granted may take the balance, as -5.",
+    ),
+]
+InboundGrace = Annotated[
+    int | None,
+    typer.Option(
+        metavar="AMOUNT",
+        parser=micros_of,
+        help="What toll-free calls that come in may owe when credits are used up.",
+    ),
+]
+DefaultRate = Annotated[
+    int | None,
+    typer.Option(
+        metavar="AMOUNT",
+        parser=micros_of,
+        help="Rate per minute where no deck has one; 0 refuses such calls.",
+    ),
+]
 Currency = Annotated[
     str | None, typer.Option(metavar="CODE", help="ISO 4217; needed for a new one, then fixed.")
 ]
@@ -47,26 +70,28 @@ Bought = Annotated[
 IndependentPools = Annotated[
     bool | None,
     typer.Option(
-        help="Whether the two pools of MCOPSTN2 are apart; else one used up closes the other."
+        "--pools-apart/--pools-joint",
+        help="Whether the two pools of MCOPSTN2 are apart, or one used up closes the other.",
     ),
 ]
 PlansAfter = Annotated[
     bool | None,
     typer.Option(
-        help="Whether conferences go on with the organizer's own plan after the conferencing pool."
+        "--plans-after/--no-plans-after",
+        help="Whether conferences go on with the organizer's own plan after the conferencing pool.",
     ),
 ]
 Grant = Annotated[
     int | None,
-    typer.Option(metavar="SECONDS", min=0, help="Talk time granted when a router names none."),
+    typer.Option(metavar="SECONDS", help="Talk time granted when a router names none."),
 ]
 LeastGrant = Annotated[
     int | None,
-    typer.Option(metavar="SECONDS", min=0, help="Refuse a call that the money covers less of."),
+    typer.Option(metavar="SECONDS", help="Refuse a call that the money covers less of."),
 ]
 Grace = Annotated[
     int | None,
-    typer.Option(metavar="SECONDS", min=0, help="How much longer than its grant a hold lives."),
+    typer.Option(metavar="SECONDS", help="How much longer than its grant a hold lives."),
 ]
 Orphans = Annotated[
     str | None, typer.Option(metavar="NONE|PROVEN", help="What an expired hold costs.")
@@ -87,9 +112,9 @@ def put(
     default_grant: Grant = None,
     min_grant: LeastGrant = None,
     lease_grace: Grace = None,
-    floor: Amount = None,
-    inbound_grace: Amount = None,
-    default_rate: Amount = None,
+    floor: Floor = None,
+    inbound_grace: InboundGrace = None,
+    default_rate: DefaultRate = None,
     orphan_charge: Orphans = None,
 ) -> None:
     """Makes a tenant, or changes its settings: what is not named stays as it is.
