@@ -8,10 +8,12 @@
 A line without an arrow only has to succeed.
 """
 
+from datetime import UTC, datetime, timedelta
 from difflib import ndiff
 from typing import TYPE_CHECKING, Any
 
 from talktime_server.failure import Conflict, Failure, Mismatch, NotFound
+from talktime_server.ledger import keys
 from talktime_server.ledger.operations import Judge, Outcome, Stale
 from talktime_server.ledger.records import (
     CREDITS,
@@ -23,6 +25,7 @@ from talktime_server.ledger.records import (
     Money,
     Pool,
     Sources,
+    Stretch,
     Terms,
 )
 from talktime_server.words import CallState, Reason
@@ -46,7 +49,10 @@ SOURCES = {
     "HOME": Sources(pools=(HOME,)),
     "ABROAD": Sources(pools=(ABROAD,)),
     "TWO": Sources(pools=(ABROAD, PLAN), credits=True),
+    "TWO+POSTPAID": Sources(pools=(ABROAD, PLAN), credits=True, postpaid=True),
     "COUNTED": Sources(pools=(COUNTED,)),
+    "INVOICE": Sources(postpaid=True),
+    "PLAN+INVOICE": Sources(pools=(PLAN,), postpaid=True),
 }
 PRICES = ("rate", "fee", "initial", "increment")
 
@@ -147,6 +153,62 @@ async def _balance(world: "World", _: list[str], __: dict[str, str]) -> str:
     return f"{_purse(balance.money)}, spent {balance.spent_micros}{shown}"
 
 
+async def _paid(world: "World", places: list[str], _: dict[str, str]) -> str:
+    """What pays for a call, by its last answer."""
+    call = await world.ledger.show(world.tenant.tenant_id, places[0])
+    told = call.ending if call.state is not CallState.OPEN else call.last or call.first
+    return ", ".join(map(_stretch, told.stretches)) if told and told.stretches else "nothing"
+
+
+def _stretch(stretch: Stretch) -> str:
+    amount = f" for {stretch.amount_micros}" if stretch.amount_micros else ""
+    return f"{stretch.pool_id or stretch.kind} {stretch.seconds} s{amount}"
+
+
+async def _pools(world: "World", places: list[str], _: dict[str, str]) -> str:
+    """What is used and held of each pool, this month or in one that is named by how many have begun since."""
+    rows = await world.ledger.pool_rows(world.tenant.tenant_id)
+    months = sorted({name.rpartition("@")[2] for name in rows})
+    month = months[-1 - int(places[0] if places else 0)] if months else ""
+    shown = sorted((n.rpartition("@")[0], row) for n, row in rows.items() if n.endswith(month))
+    return ", ".join(f"{name} {used}+{held}" for name, (used, held) in shown)
+
+
+async def _invoice(world: "World", _: list[str], __: dict[str, str]) -> str:
+    balance = await world.ledger.balance(world.tenant)
+    return f"{balance.postpaid_micros}+{balance.postpaid_held_micros}"
+
+
+async def _assign(world: "World", places: list[str], _: dict[str, str]) -> str:
+    name, count = places
+    meters = keys.meters(world.tenant.tenant_id)
+    await world.store.command("HSET", meters, f"n:{name}", count)
+    return ""
+
+
+async def _month(world: "World", _: list[str], __: dict[str, str]) -> str:
+    """Goes on to the first moment of the next month."""
+    now = datetime.fromtimestamp(await world.now_ms() // 1000, UTC)
+    turn = (now.replace(day=1) + timedelta(days=31)).replace(day=1, hour=0, minute=0, second=0)
+    await world.stop_clock_at(int(turn.timestamp()) * 1000)
+    return ""
+
+
+async def _batch(world: "World", places: list[str], options: dict[str, str]) -> str:
+    """Legs with one wish, all or any of them, by their names and a comma between them."""
+    mode, names, seconds = places
+    typed = {"terms": _terms(options), **_typed(options)}
+    asks = [world.asking(name, int(seconds), **typed) for name in names.split(",")]
+    outcomes = await world.ledger.authorize_batch(world.tenant, asks, all_or_none=mode == "all")
+    return ", ".join(map(_leg, outcomes))
+
+
+def _leg(outcome: Outcome) -> str:
+    first = outcome.call.first
+    assert first is not None
+    return _again(str(first.refusal or f"{first.granted_seconds} s"), outcome.replayed)
+
+
 async def _wait(world: "World", places: list[str], _: dict[str, str]) -> str:
     await world.advance(float(places[0]))
     return ""
@@ -166,6 +228,12 @@ VERBS = {
     "expire": _expire,
     "show": _show,
     "balance": _balance,
+    "paid": _paid,
+    "pools": _pools,
+    "invoice": _invoice,
+    "assign": _assign,
+    "month": _month,
+    "batch": _batch,
     "wait": _wait,
     "set": _set,
 }
@@ -219,4 +287,8 @@ def _end_of(state: CallState, ending: Ending) -> str:
     marks = [name for name in ("late", "overrun", "unreserved") if getattr(ending, name)]
     if ending.uncollected_micros:
         marks.append(f"uncollected {ending.uncollected_micros}")
+    if ending.invoiced_micros:
+        marks.append(f"invoiced {ending.invoiced_micros}")
+    if ending.uncovered_seconds:
+        marks.append(f"uncovered {ending.uncovered_seconds} s")
     return " ".join([f"charged {ending.charged_micros}", *marks])

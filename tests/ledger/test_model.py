@@ -37,6 +37,9 @@ HAPPENINGS = {
     Life.repeat: 2,
     Life.altered_repeat: 2,
     Life.pause: 3,
+    Life.turn_of_month: 1,
+    Life.licenses_change: 1,
+    Life.profiles_change: 1,
     Life.read_balance: 1,
     Life.forget_scripts: 1,
     Life.several_at_once: 2,
@@ -101,6 +104,14 @@ class TwoLedgers(RuleBasedStateMachine):
     @rule(chance=CHANCES)
     def pause(self, chance: int) -> None:
         self.happens(Life.pause, chance)
+
+    @rule(chance=CHANCES)
+    def turn_of_month(self, chance: int) -> None:
+        self.happens(Life.turn_of_month, chance)
+
+    @rule(chance=CHANCES, licenses=st.booleans())
+    def something_changes(self, chance: int, licenses: bool) -> None:
+        self.happens(Life.licenses_change if licenses else Life.profiles_change, chance)
 
     @rule(forget=st.booleans())
     def something_aside(self, forget: bool) -> None:
