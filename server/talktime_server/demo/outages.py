@@ -1,11 +1,14 @@
 """Scenes of what goes wrong: a router that was away, a crowd, and a store that is gone."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from talktime import CallFields, CallType
 from talktime_server.demo.places import BERLIN, MOBILE_IN_LONDON, price
 from talktime_server.demo.stage import Act
 
+T = TypeVar("T")
 CALLERS, AFFORDED = 100, 7
 HOUR_S = 3600
 
@@ -58,7 +61,7 @@ async def all_at_once(act: Act) -> None:
     )
     answers = await act.step(
         f"{CALLERS} callers ask for a minute",
-        asyncio.gather(
+        _at_once(
             *(
                 act.calls.authorize(
                     "sales",
@@ -76,7 +79,7 @@ async def all_at_once(act: Act) -> None:
     talking = [answer.call_id for answer in answers if answer.authorized]
     await act.step(
         "Those seven talk their minute",
-        asyncio.gather(*(act.calls.settle(call_id, 60) for call_id in talking)),
+        _at_once(*(act.calls.settle(call_id, 60) for call_id in talking)),
         answers=f"{AFFORDED} charged",
     )
 
@@ -122,3 +125,8 @@ async def afterwards(act: Act) -> None:
         answers="charged, unreserved",
         moves=-price(BERLIN, 125),
     )
+
+
+async def _at_once(*doing: Coroutine[Any, Any, T]) -> list[T]:
+    """Begins everything when it is awaited, and not before: the step looks at the money first."""
+    return await asyncio.gather(*doing)
