@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.story import SOURCES
 from ledger.world import World, open_world
 from talktime_server.failure import Failure
 from talktime_server.ledger.operations import Judge, Outcome
@@ -20,7 +21,7 @@ PROCESSES = 4
 STOP_LIMIT_S = 10.0
 READY = "ready"
 
-# The verb, the call's id, and a number where the verb has one.
+# The verb, the call's id, and a number where the verb has one. After an authorize may stand what may pay, as stories name it.
 Ask = tuple[str, str, int]
 
 
@@ -89,9 +90,10 @@ async def one(world: World, ask: Ask) -> Said:
 
 
 async def _outcome(world: World, verb: str, call_id: str, number: int) -> Outcome | Judge:
+    verb, _, sources = verb.partition(":")
     match verb:
         case "authorize":
-            return await world.authorize(call_id, number)
+            return await world.authorize(call_id, number, sources=SOURCES[sources or "CREDITS"])
         case "extend":
             return await world.extend(call_id, 1, number)
         case "settle":

@@ -38,6 +38,8 @@ PLAN = Pool("plan", "", 600, bought=1)
 HOME = Pool("home", "", 600, 1, closed_with="abroad", closed_with_seconds=300)
 ABROAD = Pool("abroad", "", 300, 1, closed_with="home", closed_with_seconds=600)
 COUNTED = Pool("counted", "MCOPSTN1:US", 600)
+HUNDRED = Pool("hundred", "", 6000, bought=1)
+BIG = Pool("big", "", 24_000, bought=1)
 SOURCES = {
     "INCLUDED": INCLUDED,
     "EMERGENCY": EMERGENCY,
@@ -51,6 +53,9 @@ SOURCES = {
     "TWO": Sources(pools=(ABROAD, PLAN), credits=True),
     "TWO+POSTPAID": Sources(pools=(ABROAD, PLAN), credits=True, postpaid=True),
     "COUNTED": Sources(pools=(COUNTED,)),
+    "HUNDRED": Sources(pools=(HUNDRED,)),
+    "HUNDRED+CREDITS": Sources(pools=(HUNDRED,), credits=True),
+    "BIG": Sources(pools=(BIG,)),
     "INVOICE": Sources(postpaid=True),
     "PLAN+INVOICE": Sources(pools=(PLAN,), postpaid=True),
 }

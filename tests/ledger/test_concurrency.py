@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from ledger.crowd import PROCESSES, Ask, Crowd, Said
+from ledger.happenings import next_month_ms
+from ledger.plain_call import month_of
+from ledger.story import SOURCES
 from ledger.world import World
 from stores import StoreProcess
-from talktime_server.ledger import keys
 from talktime_server.words import CallState
 
 CALLERS = 100
@@ -166,3 +168,81 @@ async def test_a_settle_may_overtake_its_authorize(world: World, crowd: Crowd) -
     proof = await world.prove()
     assert proof.conserved
     assert (proof.balance.spent_micros, proof.balance.open_calls) == (RACES * MINUTE, 0)
+
+
+async def rows(world: World) -> dict[str, tuple[int, int]]:
+    return await world.ledger.pool_rows(world.tenant.tenant_id)
+
+
+@pytest.mark.parametrize("run", [1, 2, 3])
+async def test_a_thousand_callers_get_the_minutes_that_are_left_and_then_the_credits(
+    world: World, crowd: Crowd, run: int
+) -> None:
+    """Semantics 30 and 39: a hundred minutes of the pool, fifty of credits, and no second more."""
+    await world.fund(50 * MINUTE + MINUTE - 1)
+    asks: list[Ask] = [("authorize:HUNDRED+CREDITS", f"c{run}-{n}", MINUTE) for n in range(1000)]
+    said = crowd.ask(world.tenant.tenant_id, shared_out(asks), at_once=250)
+    assert grants(said) == 150
+    assert list((await rows(world)).values()) == [(0, 100 * MINUTE)]
+    proof = await world.prove()
+    assert (proof.conserved, proof.balance.money.held_micros) == (True, 50 * MINUTE)
+    granted = [ask[1] for own in zip(shared_out(asks), said, strict=True) for ask in opened(*own)]
+    ends: list[Ask] = [("settle", call_id, MINUTE) for call_id in granted]
+    crowd.ask(world.tenant.tenant_id, shared_out(ends), at_once=50)
+    assert list((await rows(world)).values()) == [(100 * MINUTE, 0)]
+    proof = await world.prove()
+    assert (proof.conserved, proof.balance.spent_micros) == (True, 50 * MINUTE)
+
+
+def opened(asks: list[Ask], said: list[Said]) -> list[Ask]:
+    pairs = zip(asks, said, strict=True)
+    return [ask for ask, each in pairs if "state=<CallState.OPEN" in each.text]
+
+
+async def test_a_hundred_callers_race_for_the_last_minute_of_a_pool(
+    world: World, crowd: Crowd
+) -> None:
+    """Semantics 30, and again when it is given back and when it is used."""
+    await world.authorize("most", 99 * MINUTE, sources=SOURCES["HUNDRED"])
+    for n, end in enumerate(("release", "settle", "")):
+        asks: list[Ask] = [("authorize:HUNDRED", f"c{n}-{m}", MINUTE) for m in range(CALLERS)]
+        said = crowd.ask(world.tenant.tenant_id, shared_out(asks), at_once=CALLERS)
+        winners = [ask for own in zip(shared_out(asks), said, strict=True) for ask in opened(*own)]
+        assert len(winners) == (1 if n < 2 else 0)
+        if end == "release":
+            await world.release(winners[0][1])
+        elif end == "settle":
+            await world.settle(winners[0][1], 1)
+    assert list((await rows(world)).values()) == [(MINUTE, 99 * MINUTE)]
+    assert (await world.prove()).conserved
+
+
+async def test_a_month_that_turns_among_two_hundred_open_calls_leaves_both_months_exact(
+    world: World, crowd: Crowd
+) -> None:
+    """Semantics 40: extended, overrun and settled in the old month to its last minute, while the new one begins."""
+    turn_ms = next_month_ms(await world.now_ms())
+    await world.stop_clock_at(turn_ms - 1)
+    old = [f"old{n}" for n in range(200)]
+    for call_id in old:
+        await world.authorize(call_id, MINUTE, sources=SOURCES["BIG"])
+    await world.stop_clock_at(turn_ms)
+    new = [f"new{n}" for n in range(200)]
+    begin: list[Ask] = [("authorize:BIG", call_id, MINUTE) for call_id in new]
+    crowd.ask(
+        world.tenant.tenant_id,
+        [
+            [("extend", call_id, MINUTE) for call_id in old[:100]],
+            [("settle", call_id, 90) for call_id in old[100:]],
+            begin[:100],
+            begin[100:],
+        ],
+        at_once=10,
+    )
+    names = [f"big@{month_of(ms)}" for ms in (turn_ms - 1, turn_ms)]
+    assert await rows(world) == {names[0]: (12_000, 12_000), names[1]: (0, 12_000)}
+    ends: list[Ask] = [("settle", call_id, 61) for call_id in old[:100]]
+    ends += [("settle", call_id, 1) for call_id in new]
+    crowd.ask(world.tenant.tenant_id, shared_out(ends), at_once=10)
+    assert await rows(world) == {names[0]: (24_000, 0), names[1]: (12_000, 0)}
+    assert (await world.prove()).conserved
