@@ -54,6 +54,7 @@ SOURCES = (
     Sources(pools=(ABROAD,), credits=True, postpaid=True),
     Sources(pools=(BOUGHT, COUNTED), credits=True),
     Sources(pools=(BOUGHT, ABROAD), short=Reason.NO_CREDITS_LICENSE),
+    NOTHING,
     INCLUDED,
     EMERGENCY,
 )

@@ -19,6 +19,7 @@ from talktime_server.ledger.records import (
     CREDITS,
     EMERGENCY,
     INCLUDED,
+    NOTHING,
     Call,
     Ending,
     Grant,
@@ -41,6 +42,7 @@ COUNTED = Pool("counted", "MCOPSTN1:US", 600)
 HUNDRED = Pool("hundred", "", 6000, bought=1)
 BIG = Pool("big", "", 24_000, bought=1)
 SOURCES = {
+    "NOTHING": NOTHING,
     "INCLUDED": INCLUDED,
     "EMERGENCY": EMERGENCY,
     "CREDITS": CREDITS,

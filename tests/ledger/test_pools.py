@@ -309,3 +309,28 @@ async def test_an_orphan_is_never_charged_more_than_its_proven_talk_time(world: 
         invoice                                  -> 0+0
         """
     )
+
+
+async def test_a_call_that_nothing_may_pay_for_is_refused(world: World) -> None:
+    """When it begins, and when it is judged again and its pool's plan is gone; what it holds stays its own."""
+    await world.play(
+        """
+        authorize a 60 sources=NOTHING           -> refused POOL_EXHAUSTED; 0/0
+        authorize b 60 sources=PLAN              -> granted 60 s, holds 0; 0/0
+        set max_open_calls=9
+        extend b 1 60 sources=NOTHING            -> refused POOL_EXHAUSTED, has 60 s; 0/0
+        extend b 2 60                            -> refused POOL_EXHAUSTED, has 60 s; 0/0
+        settle b 60                              -> charged 0; 0/0
+        pools                                    -> plan 60+0
+        """
+    )
+
+
+async def test_the_proof_notices_a_row_that_is_lost(world: World) -> None:
+    """Minutes that the journal moved and no row counts would be talked twice."""
+    await world.authorize("a", 60, sources=SOURCES["PLAN"])
+    await world.settle("a", 60)
+    assert (await world.prove()).conserved
+    await world.store.command("DEL", keys.meters(world.tenant.tenant_id))
+    proof = await world.prove()
+    assert (proof.pool_difference_seconds, proof.conserved) == (60, False)
