@@ -12,7 +12,9 @@ local shared = {}
 for _, file in ipairs(common) do
    for line in io.lines(folder .. file) do
       local name = line:match("^local function ([%w_]+)") or line:match("^local ([%w_]+)")
-      shared[#shared + 1] = name
+      if name ~= "book" then -- the one that every script changes
+         shared[#shared + 1] = name
+      end
    end
 end
 

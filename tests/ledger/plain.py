@@ -145,6 +145,8 @@ class PlainLedger:
         offer = self._more(call, total, sources, limits)
         call.sources, call.settings, call.epoch = sources, limits, self.epoch
         if offer.short:
+            if offer.whose:
+                self._tell(offer.whose, call.payer)
             call.last = self._no(call, offer.short, sequence, call.granted)
         else:
             self._push_out(call, offer.bill, total, sequence)

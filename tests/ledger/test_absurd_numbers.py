@@ -157,7 +157,16 @@ def names_of(script: str, owner: str, call_id: str) -> list[str]:
     return {
         "authorize": [tenant, payer, call, calls, due, busy, journal, meters],
         "extend": [tenant, call, calls, due, busy, journal, meters],
-        "settle": [tenant, call, calls, busy, journal, keys.unmatched(owner, call_id), payer, meters],
+        "settle": [
+            tenant,
+            call,
+            calls,
+            busy,
+            journal,
+            keys.unmatched(owner, call_id),
+            payer,
+            meters,
+        ],
         "release": [tenant, call, calls, busy, journal, meters],
         "expire": [tenant, call, calls, due, busy, journal, meters],
         "add_funds": [tenant, keys.funding(owner, "f1"), journal],

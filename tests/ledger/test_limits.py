@@ -1,7 +1,6 @@
 """What bounds a call beside its price: the balance, a credit line, the number of open calls, a payer's share."""
 
 from ledger.world import World
-from talktime_server.ledger import keys
 from talktime_server.ledger.records import CREDITS, INCLUDED
 
 

@@ -5,8 +5,8 @@ import time
 
 from ledger.world import World
 from talktime_server.ledger import keys
-from talktime_server.ledger.sweeper import Sweeper
 from talktime_server.ledger.records import INCLUDED
+from talktime_server.ledger.sweeper import Sweeper
 from talktime_server.words import CallState
 
 LIMIT_S = 10.0

@@ -18,6 +18,7 @@ MOST_SCANNED = (
     20_000  # stream entries looked at for one page: a shard's journal is shared by many tenants
 )
 CALLS_AT_ONCE = 100
+ROWS_LIVE_MS = 100 * 86_400_000  # of pools, after their last change (leave.lua)
 ROUNDS = 5  # of a proof, when the tenant's calls keep moving
 
 
@@ -165,6 +166,8 @@ class _Sums:
     postpaid_held: int = 0
     pool_held: int = 0
     minutes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    moved_ms: dict[str, int] = field(default_factory=dict)
+    newest_ms: int = 0
     entries: int = 0
     gaps: int = 0
     version: int = 0
@@ -177,6 +180,8 @@ class _Sums:
         for pool in entry.pools:
             self.minutes[f"{pool.pool_id}@{pool.month}", "used"] += pool.used_delta_seconds
             self.minutes[f"{pool.pool_id}@{pool.month}", "held"] += pool.held_delta_seconds
+            self.moved_ms[f"{pool.pool_id}@{pool.month}"] = entry.entered_ms
+        self.newest_ms = entry.entered_ms
         self.entries += 1
         self.gaps += entry.version != self.version + 1
         self.version = entry.version
@@ -184,10 +189,13 @@ class _Sums:
 
 def _proof(balance: Balance, held: _Sums, moved: _Sums, rows: dict[str, tuple[int, int]]) -> Proof:
     money = balance.money
-    minutes = sum(
-        abs(moved.minutes[name, "used"] - used) + abs(moved.minutes[name, "held"] - in_use)
-        for name, (used, in_use) in rows.items()
-    )
+    # A row may be dropped when it holds nothing and is old; any other that is missing is lost.
+    dropped = {n for n, at in moved.moved_ms.items() if at + ROWS_LIVE_MS < moved.newest_ms}
+    minutes = 0
+    for name in rows.keys() | moved.moved_ms.keys() - dropped:
+        used, in_use = rows.get(name, (0, 0))
+        minutes += abs(moved.minutes[name, "used"] - used)
+        minutes += abs(moved.minutes[name, "held"] - in_use)
     minutes += abs(sum(in_use for _, in_use in rows.values()) - held.pool_held)
     postpaid = abs(balance.postpaid_micros - moved.postpaid)
     postpaid += abs(balance.postpaid_held_micros - moved.postpaid_held)

@@ -65,7 +65,8 @@ class Ledger:
         mode = "all" if all_or_none else "any"
         for _ in range(ROUNDS):
             answers = await self._authorize.together(asks, mode)
-            due = {call_id for answer in answers if answer[0] == b"due" for call_id in answer[1:]}
+            named = (call_id for answer in answers if answer[0] == b"due" for call_id in answer[1:])
+            due = list(dict.fromkeys(named))  # the longest over first, as everywhere
             if not due:
                 pairs = zip(answers, askings, strict=True)
                 return [self._decided(answer, asking) for answer, asking in pairs]
@@ -292,7 +293,7 @@ class Ledger:
     def _call(answer: list[Any]) -> Call:
         """The call of an answer, or the failure its word stands for."""
         word = answer[0]
-        if word in (b"new", b"replay"):
+        if word in (b"new", b"replay", b"another"):
             return Call.read(answer)
         if word in (b"unknown", b"unmatched"):
             raise NotFound("UNKNOWN_CALL", "there is no such call")

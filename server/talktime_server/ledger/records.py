@@ -143,7 +143,7 @@ class Sources:
 
     def texts(self) -> tuple[str, str, str]:
         """All of it, as the scripts take it."""
-        short = self.short if self.pools and not self.money else ""
+        short = "" if self.free or self.money else self.short
         return self.kinds(), self.plan(), short
 
 

@@ -120,8 +120,9 @@ class Script:
         assert 0 < len(asks) <= BATCH
         names = [name for ask in asks for name in ask[0]]
         arguments = [argument for ask in asks for argument in ask[1]]
-        running = asyncio.ensure_future(self._store.evaluate(self, names, [*arguments, mode]))
-        answers = await asyncio.shield(running)
+        asking = self._store.evaluate(self, names, [*arguments, mode])
+        running: asyncio.Task[Any] = self._store.spawn(asking)
+        answers: list[Answer] = await asyncio.shield(running)
         for answer in answers:
             if answer[0] == b"error":
                 raise refused(answer[1].decode(errors="replace"))

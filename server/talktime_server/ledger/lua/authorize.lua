@@ -10,18 +10,11 @@
 --   (its id when it has a budget, else empty); its budget (micros); life of a refusal's receipt (seconds); 1 to decide alone and keep
 --   nothing (a quote), else 0
 --   Then, for operations that belong together: "any", or "all" when each is to be granted or none.
--- Returns, for each operation: "replay" or "new" with the call's view; "stale" (profiles changed: read them and ask again);
---   "due" with call ids (expire these and ask again); "no_tenant"; "error" with what was wrong. Of operations that belong together, nothing
---   was done as long as one is none of the first two.
+-- Returns, for each operation: "replay" or "new" with the call's view; "another" with the view of the call that has the id; "stale"
+--   (profiles changed: read them and ask again); "due" with call ids (expire these and ask again); "no_tenant"; "error" with what was wrong.
+--   Of operations that belong together, nothing was done as long as one is none of the first two.
 
--- A limit that is reached is told once a day, to be noticed: a line of the journal names whose it is.
-local function tell(tenant, journal, tenant_id, payer_id, use, whose)
-  local row = whose == "tenant" and tenant.use or use
-  if whose ~= "conference" and row.told == 0 then
-    row.told, use.changed = 1, true
-    enter(tenant, journal, tenant_id, "LIMIT", row == use and payer_id or "", 0, 0, 0)
-  end
-end
+local ASKED = string.rep("[^\31]*\31", 8) -- of the facts, what the request said: one id is one call (semantics 2)
 
 -- What stands in the way before money is looked at: too many calls, or too many costly ones.
 local function too_many(tenant, use, open, limits, second, costly)
@@ -51,7 +44,9 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
     conference, budget, refusal_ttl, dry)
   local known = dry == "0" and read_call(call_key)
   if known then
-    return view("replay", known)
+    local unreserved = known.done and known.done[7] == 1
+    local same = unreserved or string.match(known.facts, ASKED) == string.match(facts, ASKED)
+    return view(same and "replay" or "another", known)
   end
   local tenant = read_tenant(tenant_key)
   if not tenant.profile then
@@ -81,7 +76,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
       held = cover(tenant, use, meters, call, asked, bounds, spent)
       refusal = (held.granted == 0 or held.granted < asked and held.granted < least) and held.why or ""
     end
-    if refusal ~= "" or held.talk < asked and (held.granted < asked or call.plan) then
+    if refusal ~= "" or held.talk < asked and (held.granted < asked or call.plan or held.invoiced > 0) then
       local expired = due_calls(open, tenant.now)
       if #expired > 0 then
         return { "due", unpack(expired) }
@@ -102,7 +97,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   end
   call.state, call.granted, call.lease, call.epoch = "OPEN", held.granted, tenant.now + (held.granted + grace) * 1000, tenant.epoch
   call.first = { held.granted, held.credits, held.granted + grace, held.granted < asked and 1 or 0, tenant.settled, tenant.held, tenant.now }
-  call.first_split = split_of(held.drawn, held.talk, held.rest, held.credits, held.invoiced)
+  call.first_split = split_of(call, held.drawn, held.talk, held.rest, held.credits, held.invoiced, held.credits)
   if dry == "1" then
     return view("new", call)
   end

@@ -19,14 +19,20 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, ca
   local drawn, talk = draw(meters, call, proven, false)
   local cost, billed = price(call.terms, proven - talk, talk > 0 and 0 or call.terms.fee)
   local held, owed, paid, invoiced = call.held, call.owed or 0, call.done and call.done[3] or 0, call.done and call.done[13] or 0
-  local charge = math.max(0, math.min(cost - paid, held))
-  local by_invoice = math.max(0, math.min(cost - paid - charge - invoiced, owed))
+  local charge, by_invoice = 0, 0
+  if proven > 0 then -- what it was charged before counts, and goes back where it was too much
+    charge = math.min(cost, paid + held) - paid
+    by_invoice = math.min(cost - paid - charge, invoiced + owed) - invoiced
+  end
 
   -- After this point it must succeed.
   local moved
   if proven > 0 then
     moved = move_pools(meters, call, drawn, true, tenant)
   else
+    if call.done then -- what an orphan was charged before stays charged, and told
+      say_splits(call)
+    end
     moved = give_back(meters, call, tenant)
   end
   hold(tenant, use, budget, call, 0, 0)
@@ -42,7 +48,9 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, ca
     billed = billed + slice[3]
   end
   call.done = { proven, billed, paid + charge, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held - charge, 0, invoiced + by_invoice }
-  call.done_split = split_of(drawn, talk, proven - talk, paid + charge, invoiced + by_invoice)
+  if proven > 0 then -- else what it was charged before stays as it was told
+    call.done_split = split_of(call, drawn, talk, proven - talk, paid + charge, invoiced + by_invoice, paid + charge)
+  end
   write_call(call_key, call, ttl)
   return view("new", call)
 end

@@ -20,6 +20,9 @@ end
 local function judged(call, source, plan, short, limits)
   call.limits = limits ~= "" and limits or nil
   if call.source ~= "INCLUDED" and call.source ~= "EMERGENCY" then
+    if source ~= call.source then
+      say_splits(call)
+    end
     call.source, call.plan, call.short = source, plan ~= "" and plan or nil, short
     call.month = call.month or month_of(call.first[7])
   end
@@ -52,13 +55,16 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
   call.epoch = tenant.epoch
   local expired = call.state == "EXPIRED" or tenant.now > call.lease
   local total, use, budget = math.min(call.granted + added, MOST_SECONDS), payer_use(busy, call.payer, tenant), budget_of(meters, call)
+  local bounds = read_limits(call.limits or "")
   local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
   local more = total > call.granted or call.source == "EMERGENCY" -- which has all there is: nobody hangs up on it for asking
   local held = { drawn = {}, granted = total, talk = 0, rest = 0, credits = 0, invoiced = 0, why = more and "" or "CALL_LIMIT" }
-  if more and not free then
+  if free then
+    held.drawn = draw(meters, call, 0, false) -- what it held before it became free goes back
+  elseif more then
     lapse(tenant, journal, tenant_id)
-    held = cover(tenant, use, meters, call, total, read_limits(call.limits or ""), budget)
-    if held.talk < total and (held.granted < total or call.plan) then
+    held = cover(tenant, use, meters, call, total, bounds, budget)
+    if held.talk < total and (held.granted < total or call.plan or held.invoiced > 0) then
       local over = due_calls(open, tenant.now)
       if #over > 0 then
         return { "due", unpack(over) }
@@ -67,6 +73,9 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
     held.why = held.granted <= call.granted and held.why or ""
   end
   if held.why ~= "" then
+    if held.why == "SPEND_LIMIT" then
+      tell(tenant, journal, tenant_id, call.payer, use, bounds.reached)
+    end
     return refuse(call_key, call, sequence, added, held.why, call.granted, tenant)
   end
 
@@ -82,7 +91,7 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
   enter(tenant, journal, tenant_id, free and "RECORD" or "HOLD", call_id, 0, call.held - had, held.granted, moved, 0, (call.owed or 0) - owed)
   call.last = { sequence, added, held.granted, math.floor((call.lease - tenant.now) / 1000), held.granted < total and 1 or 0, tenant.settled,
     tenant.held, tenant.now, expired and 1 or 0, call.held }
-  call.last_why, call.last_split = nil, split_of(held.drawn, held.talk, held.rest, held.credits, held.invoiced)
+  call.last_why, call.last_split = nil, split_of(call, held.drawn, held.talk, held.rest, held.credits, held.invoiced, call.held)
   write_call(call_key, call, 0)
   keep_open(open, due, tenant_id, call_id, call.lease, opened)
   return view("new", call)

@@ -28,6 +28,9 @@ local function release(tenant_key, call_key, open, busy, journal, meters, call_i
   close(call_id, open, use)
   call.state = "RELEASED"
   lapse(tenant, journal, tenant_id)
+  if call.done then -- what an orphan was charged before stays charged, and told
+    say_splits(call)
+  end
   call.done = { 0, 0, paid, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held, 0, invoiced }
   write_call(call_key, call, ttl)
   return view("new", call)

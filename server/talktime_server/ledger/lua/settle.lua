@@ -43,7 +43,9 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call)
   local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
   local drawn, talk = draw(meters, call, free and 0 or duration, true)
-  local money = may_pay(call, "CREDITS") or may_pay(call, "POSTPAID")
+  local paid, invoiced, own, owed = call.done and call.done[3] or 0, call.done and call.done[13] or 0, call.held, call.owed or 0
+  -- What is held pays whatever the profiles say now (semantics 67).
+  local money = not free and (may_pay(call, "CREDITS") or may_pay(call, "POSTPAID") or paid + invoiced + own + owed > 0)
   local rest, cost, billed = duration - talk, 0, 0
   if money then
     cost, billed = price(call.terms, rest, talk > 0 and 0 or call.terms.fee)
@@ -51,7 +53,6 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
     billed = select(2, price(call.terms, duration, 0))
   end
   -- What an orphan was charged counts; then its hold pays, then free credits of today; the rest goes to the invoice, or down to the floor.
-  local paid, invoiced, own, owed = call.done and call.done[3] or 0, call.done and call.done[13] or 0, call.held, call.owed or 0
   local by_hold = math.min(cost, paid + own)
   local by_invoice = math.min(cost - by_hold, invoiced + owed)
   local beyond = cost - by_hold - by_invoice
@@ -91,7 +92,7 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   end
   call.done = { duration, billed, paid + charge, uncollected, late and 1 or 0, overrun and 1 or 0, unreserved and 1 or 0, tenant.settled,
     tenant.held, tenant.now, 0, (money or free) and 0 or rest, by_invoice }
-  call.done_split = split_of(drawn, talk, rest, paid + charge, by_invoice)
+  call.done_split = split_of(call, drawn, talk, rest, paid + charge, by_invoice, paid + charge)
   write_call(call_key, call, ttl)
   return view("new", call)
 end

@@ -139,9 +139,10 @@ local function give_back(meters, call, tenant)
   return move_pools(meters, call, kept, true, tenant)
 end
 
--- What paid which stretch; nil for a call with one source, which says it all.
-local function split_of(drawn, talk, rest, credits, invoiced)
-  if talk == 0 and invoiced == 0 then
+-- What paid which stretch; nil for a call with one source, which says it all: free, or the credits of its row.
+local function split_of(call, drawn, talk, rest, credits, invoiced, in_row)
+  local kind = string.match(call.source, "^%u+")
+  if talk == 0 and invoiced == 0 and credits == in_row and kind and kind ~= "POSTPAID" then
     return nil
   end
   local split, cost = {}, credits + invoiced
@@ -151,13 +152,28 @@ local function split_of(drawn, talk, rest, credits, invoiced)
     end
   end
   local by_credits = invoiced == 0 and rest or math.floor(rest * credits / cost)
-  if credits > 0 or (rest > 0 and invoiced == 0) then
+  if credits > 0 or (rest > 0 and invoiced == 0 and kind == "CREDITS") then
     split[#split + 1] = { "CREDITS", by_credits, credits }
   end
-  if invoiced > 0 then
+  if invoiced > 0 or (rest > 0 and credits == 0 and kind == "POSTPAID") then
+    by_credits = credits > 0 and by_credits or 0
     split[#split + 1] = { "POSTPAID", rest - by_credits, invoiced }
   end
   return split
+end
+
+-- Says out what paid, before another source takes its place on the call: an answer that was given stays as it was.
+local function say_splits(call)
+  local kind, first, last, done = string.match(call.source, "^%u+"), call.first, call.last, call.done
+  if kind == "CREDITS" or kind == "POSTPAID" then
+    call.first_split = call.first_split or { { kind, first[1], first[2] } }
+    if last and not call.last_why then
+      call.last_split = call.last_split or { { kind, last[3], last[10] } }
+    end
+    if done and done[1] > 0 then
+      call.done_split = call.done_split or { { kind, done[1], done[3] } }
+    end
+  end
 end
 
 local function may_pay(call, kind)
@@ -205,6 +221,15 @@ local function least_left(tenant, use, call, limits, budget)
     left, whose = call.budget - budget.used - budget.held, "conference"
   end
   return left, whose
+end
+
+-- A limit that is reached is told once a day, to be noticed: a line of the journal names whose it is.
+local function tell(tenant, journal, tenant_id, payer_id, use, whose)
+  local row = whose == "tenant" and tenant.use or use
+  if whose ~= "conference" and row.told == 0 then
+    row.told, use.changed = 1, true
+    enter(tenant, journal, tenant_id, "LIMIT", row == use and payer_id or "", 0, 0, 0)
+  end
 end
 
 -- Money that a call may hold: of credits, what is available, its own hold and its credit line included, or the payer's share of the balance
