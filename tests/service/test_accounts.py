@@ -369,3 +369,20 @@ def test_what_goes_to_the_invoice_is_told_by_journal_and_balance(make_site: Make
         for entry in site.entries(call.call_id)
     ]
     assert moved == [(0, 2 * MINUTE), (MINUTE, -2 * MINUTE)]
+
+
+def test_nobody_writes_over_a_change_that_they_did_not_see(site: Site) -> None:
+    """Two admins read, both write: the second is told to read again, and loses nothing of the first's."""
+    mine, yours = site.operator.get_payer("alice"), site.operator.get_payer("alice")
+    site.operator.assign_licenses("alice", remove=["MCOPSTN1"])
+    with pytest.raises(Conflict) as refused:
+        site.operator.put_payer(replace(mine, display_name="Alice"))
+    assert refused.value.reason == "VERSION_CHANGED"
+    now = site.operator.put_payer(replace(yours, licenses=("MCOPSTNC",), profile_version=0))
+    again = site.operator.put_payer(replace(now, display_name="Alice"))
+    repeated = replace(now, display_name="Alice")
+    assert site.operator.put_payer(repeated) == again
+    tenant = site.operator.get_tenant()
+    site.operator.put_tenant(replace(tenant, display_name="First"))
+    with pytest.raises(Conflict):
+        site.operator.put_tenant(replace(tenant, max_open_calls=1))

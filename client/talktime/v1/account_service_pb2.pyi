@@ -303,7 +303,9 @@ class Tenant(_message.Message):
     running_calls: Global___RunningCalls.ValueType
     """What a suspension does to running calls. Set by SuspendTenant; ignored in PutTenant."""
     profile_version: _builtins.int
-    """Counts the changes of this record. Ignored in PutTenant."""
+    """Counts the changes of this record. In PutTenant 0 replaces whatever is stored; another number must be the stored one, so that no
+    change made meanwhile is lost: else FAILED_PRECONDITION with reason VERSION_CHANGED.
+    """
     billing_mode: Global___BillingMode.ValueType
     """What pays when credits are used up."""
     dial_out_policy: _builtins.str
@@ -432,7 +434,7 @@ class Payer(_message.Message):
     max_rate_per_minute_micros: _builtins.int
     """Dearest rate a call of this payer may have, 0 to 10^9; 0 leaves it to the tenant's."""
     profile_version: _builtins.int
-    """Counts the changes of this record. Ignored in writes."""
+    """Counts the changes of this record. In PutPayer as in PutTenant; ignored in PutPayers."""
     phone_number: _builtins.str
     """Its own number, E.164, for reports. May be empty."""
     dial_out_policy: _builtins.str

@@ -105,19 +105,15 @@ class Directory:
         return _must_payer((await self.fresh(tenant_id, payer_id)).payer)
 
     async def put_tenant(self, tenant: Tenant) -> Tenant:
-        """Makes a tenant or replaces its settings; a suspension stays. Raises Conflict
-        CURRENCY_FIXED.
+        """Makes a tenant or replaces its settings; a suspension stays. With a version it replaces that
+        one alone. Raises Conflict CURRENCY_FIXED or VERSION_CHANGED.
         """
 
         def keep_suspension(old: Tenant | None) -> Tenant:
-            if old is None:
-                return replace(tenant, suspended=False, cut_running_calls=False, version=0)
-            return replace(
-                tenant,
-                suspended=old.suspended,
-                cut_running_calls=old.cut_running_calls,
-                version=old.version,
-            )
+            suspended, cut = (old.suspended, old.cut_running_calls) if old else (False, False)
+            new = replace(tenant, suspended=suspended, cut_running_calls=cut)
+            refuse_old(old, new)
+            return new
 
         return await self._write_tenant(tenant.tenant_id, keep_suspension)
 
@@ -163,12 +159,13 @@ class Directory:
         raise contended()
 
     async def put_payer(self, tenant_id: str, payer: Payer, check: Check = allow) -> Payer:
-        """Makes a payer or replaces it whole; whether it is blocked stays. Raises NotFound for an
-        unknown tenant.
+        """Makes a payer or replaces it whole; whether it is blocked stays. With a version it replaces
+        that one alone. Raises NotFound for an unknown tenant, Conflict VERSION_CHANGED.
         """
 
         def replaced(old: Payer | None) -> Payer:
             new = keep_block(old, payer)
+            refuse_old(old, new)
             check(old, new)
             return new
 
@@ -285,6 +282,17 @@ class Directory:
         least = f"({after}" if after else "-"
         ids = await self._store.command("ZRANGEBYLEX", index, least, "+", "LIMIT", 0, count)
         return [found.decode() for found in ids]
+
+
+def refuse_old(old: Tenant | Payer | None, new: Tenant | Payer) -> None:
+    """Refuses to put what was made from a version of the record (0 is any) over a later one; doing the
+    same again is fine, or a repeat would fail.
+    """
+    stored = old.version if old else 0
+    if new.version in (0, stored) or (old and to_json(old) == to_json(new)):
+        return
+    text = f"the record has version {stored} by now: read it again, and change that"
+    raise Conflict("VERSION_CHANGED", text, facts={"profile_version": str(stored)})
 
 
 def unknown_payer() -> NotFound:

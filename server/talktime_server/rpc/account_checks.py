@@ -17,6 +17,7 @@ MAX_MICROS = 10**12
 MAX_SPEND = 10**15
 MAX_RATE = 10**9
 MAX_CALLS = 10**6
+MAX_VERSION = 2**53
 MAX_NAME = 128
 MAX_BLOCK_REASON = 256
 MAX_LICENSES = 20
@@ -86,6 +87,7 @@ def checked_tenant(request: pb.PutTenantRequest, identity: Identity) -> Tenant:
         postpaid=asked.billing_mode == pb.BILLING_MODE_POSTPAID,
         bought_licenses=tuple((bought.sku, bought.count) for bought in asked.bought_licenses),
         charge_orphans=asked.orphan_charge == pb.ORPHAN_CHARGE_PROVEN,
+        version=asked.profile_version,
     )
 
 
@@ -109,7 +111,7 @@ def check_payer(checks: Checks, field: str, asked: pb.Payer) -> Payer:
     _check_common(checks, field, asked, _PAYER_RANGES)
     fields = _plain(asked, PAYER_FIELDS)
     unblocked = {"blocked": False, "block_reason": ""}
-    return Payer(**(fields | unblocked))
+    return Payer(**(fields | unblocked), version=asked.profile_version)
 
 
 def checked_skus(checks: Checks, field: str, skus: Sequence[str]) -> None:
@@ -122,6 +124,7 @@ def checked_skus(checks: Checks, field: str, skus: Sequence[str]) -> None:
 def _check_common(checks: Checks, field: str, asked: pb.Tenant | pb.Payer, ranges: _Ranges) -> None:
     """What tenants and payers have alike."""
     _check_country(checks, f"{field}.country", asked.country)
+    checks.within(f"{field}.profile_version", asked.profile_version, 0, MAX_VERSION)
     checks.text(f"{field}.display_name", asked.display_name, MAX_NAME)
     for name, least, most in ranges:
         if value := getattr(asked, name):
