@@ -13,11 +13,11 @@ from talktime_server.ledger import store
 SHARED = ("book", "sources", "leave")
 LONGEST = 80
 LONGEST_OF = {
-    "authorize": 155,
+    "authorize": 160,
     "extend": 100,
-    "settle": 105,
-    "book": 205,
-    "sources": 310,
+    "settle": 108,
+    "book": 210,
+    "sources": 318,
     "leave": 165,
 }
 THE_LINE = "-- After this point it must succeed."

@@ -169,9 +169,13 @@ def add_funds(
     return ask(request, reading(Funding))
 
 
-def get_balance(defaults: Defaults, tenant_id: str | None = None) -> Ask[TenantBalance]:
-    """Shows a tenant's money and the pools of this month; what expired holds set aside counts as free."""
-    request = pb.GetBalanceRequest(tenant_id=defaults.tenant(tenant_id))
+def get_balance(
+    defaults: Defaults, tenant_id: str | None = None, *, payer_id: str = ""
+) -> Ask[TenantBalance]:
+    """Shows a tenant's money and the pools of this month, with a payer's own when one is named; what expired holds
+    set aside counts as free.
+    """
+    request = pb.GetBalanceRequest(tenant_id=defaults.tenant(tenant_id), payer_id=payer_id)
     return ask(request, reading(TenantBalance))
 
 

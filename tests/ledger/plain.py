@@ -138,7 +138,7 @@ class PlainLedger:
             kept = 0 if self.settings.cut_running_calls else call.granted
             call.last = self._no(call, refusal, sequence, kept)
             return Answer(call.shown())
-        if not judged or call.sources.free:
+        if not judged or call.sources.free or sources.free is SourceKind.INCLUDED:
             sources = call.sources
         limits = self.settings if judged else call.settings
         total = min(call.granted + added, LONGEST_S)
@@ -323,7 +323,9 @@ class PlainLedger:
         """Charges a call all of this; what was charged before is part of it."""
         change = bill.credits - call.paid + bill.invoiced - call.invoiced
         self.spent += bill.credits - call.paid
-        self.meters.charges.append(Charge(self.now_ms, call.payer, call.conference, change))
+        made_ms = call.ending.ended_ms if call.ending else self.now_ms
+        charge = Charge(self.now_ms, call.payer, call.conference, change, made_ms)
+        self.meters.charges.append(charge)
         self._move(call, parts, hold=0, owed=0)
         call.paid, call.invoiced = bill.credits, bill.invoiced
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ledger.plain_call import Answer, DueFirst, Wanted
 from ledger.plain_offer import Offer
 from ledger.plain_price import Bill
+from talktime_server.ledger.records import Call
 from talktime_server.words import CallState, Reason
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def authorize_batch(ledger: "PlainLedger", legs: Sequence[Wanted], *, all_or_non
         return Answer(failure=failures[0])
     if all_or_none and any(not _granted(answer) for answer in told):
         told = [_refused_leg(ledger, leg, first) for leg, first in zip(legs, told, strict=True)]
+        reached = attempt.meters.told - ledger.meters.told
+        ledger.entries += len(reached)
+        ledger.meters.told |= reached
     else:
         attempt.in_batch = False
         _become(ledger, attempt)
@@ -50,5 +54,6 @@ def _refused_leg(ledger: "PlainLedger", leg: Wanted, first: Answer) -> Answer:
 
 
 def _granted(answer: Answer) -> bool:
-    state = getattr(answer.shown, "state", None)
-    return state is not CallState.REFUSED
+    """A call that was settled before it was authorized has no first answer: it is over."""
+    call = answer.shown
+    return isinstance(call, Call) and call.first is not None and call.state is not CallState.REFUSED

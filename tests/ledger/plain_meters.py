@@ -22,6 +22,7 @@ class Charge:
     payer: str
     conference: str
     micros: int
+    made_ms: int  # of one that is taken back, when it was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,9 @@ class PlainMeters:
         """What was charged today or this month; what is given back never makes it less than nothing."""
         total = 0
         for charge in self.charges:
-            same_day = charge.at_ms // DAY_MS == now_ms // DAY_MS
-            same_month = month_of(charge.at_ms) == month_of(now_ms)
+            moments = {charge.at_ms, charge.made_ms} if charge.micros < 0 else {charge.at_ms}
+            same_day = all(moment // DAY_MS == now_ms // DAY_MS for moment in moments)
+            same_month = all(month_of(moment) == month_of(now_ms) for moment in moments)
             now = bool(conference) or (same_month if by_month else same_day)
             whose = payer in (None, charge.payer) and conference in ("", charge.conference)
             if now and whose:
@@ -139,6 +141,6 @@ def too_many(
     most, own_most = settings.max_costly_calls_per_day, settings.max_costly_calls_per_day_per_payer
     if costly and most and meters.costly(now_ms) >= most:
         return Reason.SPEND_LIMIT, "tenant"
-    if costly and own_most and meters.costly(now_ms, payer) >= own_most:
+    if costly and payer and own_most and meters.costly(now_ms, payer) >= own_most:
         return Reason.SPEND_LIMIT, "payer"
     return None, ""

@@ -27,7 +27,7 @@ def first_offer(ledger: "PlainLedger", call: PlainCall, wanted: Wanted) -> Offer
     settings, free = ledger.settings, Bill((), wanted.asked)
     most, most_of_payer = settings.max_open_calls, settings.max_open_calls_per_payer
     if (most and len(ledger.open_calls()) >= most) or (
-        most_of_payer and len(ledger.open_calls(call.payer)) >= most_of_payer
+        call.payer and most_of_payer and len(ledger.open_calls(call.payer)) >= most_of_payer
     ):
         return Offer(free, Reason.CALL_LIMIT)
     why, whose = too_many(ledger.meters, settings, call.payer, ledger.now_ms, costly=wanted.costly)
@@ -126,7 +126,8 @@ def left_to_spend(
         spent = ledger.meters.spent
         bound(0, "tenant", most, spent(ledger.now_ms, by_month=by_month), others)
         by_payer = spent(ledger.now_ms, by_month=by_month, payer=call.payer)
-        bound(1, "payer", own_most, by_payer, own)
+        if call.payer:  # nobody in person makes a call to an unassigned number
+            bound(1, "payer", own_most, by_payer, own)
     if call.conference:
         legs = [other for other in others if other.conference == call.conference]
         spent_of_it = spent(ledger.now_ms, by_month=False, conference=call.conference)

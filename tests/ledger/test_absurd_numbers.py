@@ -79,6 +79,8 @@ FIELDS = (
     "payer_profile",
     "source",
     "plan",
+    "conference",
+    "budget",
     "rate",
     "fee",
     "initial",

@@ -218,20 +218,17 @@ async def test_bought_licences_size_a_pool_when_they_are_more_than_the_assigned_
     assert more.call.granted_seconds == 60
 
 
-async def test_a_call_that_becomes_included_gives_its_minutes_and_its_credits_back(
-    world: World,
-) -> None:
-    """Semantics 67, the other way round: its next extension finds a licence that pays for all of it."""
+async def test_a_call_that_was_paid_does_not_become_free(world: World) -> None:
+    """Semantics 67, the other way round: a licence found at its next extension has no effect on what is held."""
     await world.fund(5000)
     await world.authorize("a", 720, sources=SOURCES["PLAN+CREDITS"])
     await world.set(display_name="anew")
-    extended = await world.extend("a", 1, 60, sources=INCLUDED, epoch=await world.epoch())
-    assert not extended.call.slices
+    await world.extend("a", 1, 60, sources=INCLUDED, epoch=await world.epoch())
     await world.play(
         """
-        pools                                    -> plan 0+0
-        paid a                                   -> INCLUDED 780 s
-        settle a 700                             -> charged 0; 5000/0
+        pools                                    -> plan 0+600
+        paid a                                   -> plan 600 s, CREDITS 180 s for 180
+        settle a 700                             -> charged 120; 4880/0
         """
     )
 

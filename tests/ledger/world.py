@@ -53,7 +53,8 @@ class World:
 
     async def set(self, **settings: Any) -> None:
         """Changes the tenant's settings."""
-        self.tenant = await self.directory.put_tenant(replace(self.tenant, **settings))
+        changed = replace(self.tenant, **settings, version=0)
+        self.tenant = await self.directory.put_tenant(changed)
 
     async def fund(self, amount_micros: int, funding_id: str = "f0", days: int = 365) -> None:
         await self.ledger.add_funds(self.tenant.tenant_id, funding_id, amount_micros, days)
@@ -127,7 +128,7 @@ class World:
 
     def tenant_like(self, tenant_id: str) -> Tenant:
         """Another tenant with the same settings."""
-        return replace(self.tenant, tenant_id=tenant_id)
+        return replace(self.tenant, tenant_id=tenant_id, version=0)
 
     async def use(self, payer: str) -> tuple[int, int]:
         """A payer's open calls, and what they hold."""

@@ -1352,16 +1352,20 @@ class GetBalanceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAYER_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant. May be empty when the token names exactly one."""
+    payer_id: _builtins.str
+    """A payer whose own pool shall be shown too, as that of MCOPSTN8. May be empty."""
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
+        payer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payer_id", b"payer_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1419,7 +1423,7 @@ class GetBalanceResponse(_message.Message):
 
     @_builtins.property
     def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pool]:
-        """The pools of this month that have licences or were used, by id. A pool of one user's own is shown once it was used."""
+        """The pools of this month that have licences or were used, by id; a pool of one user's own when it was used and asked for."""
 
     def __init__(
         self,

@@ -453,7 +453,8 @@ class AuthorizeRequest(_message.Message):
     """The number to price by when to_number was ported, E.164. May be empty."""
     conference_budget_micros: _builtins.int
     """Most money that the legs of conference_id may hold and spend together, 0 to 10^12; 0 is no budget. Each leg is judged by the
-    budget it brings, against what the legs that brought one hold and spent. Needs a conference_id.
+    budget it brings, against what the legs that brought one hold and spent; that is remembered for two days after the last of
+    them. Needs a conference_id.
     """
     def __init__(
         self,
@@ -589,7 +590,7 @@ class AuthorizeBatchRequest(_message.Message):
     tenant_id: _builtins.str
     """The tenant of every leg. May be empty when the token names exactly one."""
     all_or_none: _builtins.bool
-    """Grant every leg or none."""
+    """Grant every leg or none. A leg that was decided before keeps its first answer."""
     @_builtins.property
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthorizeBatchLeg]:
         """The legs, 1 to 100, each with its own call_id."""

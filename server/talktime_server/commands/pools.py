@@ -23,13 +23,18 @@ _RULES = (
 
 
 @asks(group, "list")
-def list_(session: Session) -> None:
+def list_(
+    session: Session,
+    payer: Annotated[
+        str, typer.Option(metavar="PAYER", help="Shows this user's own pool too, as of MCOPSTN8.")
+    ] = "",
+) -> None:
     """Lists a tenant's pools of this month: their size, what sizes them, and what is left.
 
     Example: talktime pool list --tenant contoso
     """
     with session.client() as client:
-        pools = client.get_balance().pools
+        pools = client.get_balance(payer_id=payer).pools
         tenant = client.get_tenant()
     if not pools:
         session.show({"pools": []}, line(NO_POOLS))

@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from talktime_server.decision.numbering import Number
+import structlog
+
+from talktime_server.decision.numbering import Number, is_e164
 from talktime_server.decision.pools import PoolState, pools_of
 from talktime_server.decision.price_list import PriceList
 from talktime_server.decision.verdict import Decision, Question, Verdicts, facts_of
-from talktime_server.failure import Conflict, Failure, NotFound, StoreAway
+from talktime_server.failure import Conflict, Failure, Invalid, NotFound, StoreAway, Violation
 from talktime_server.ledger.directory import Directory, Profiles
 from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.operations import (
@@ -32,6 +34,8 @@ from talktime_server.words import CallType, NumberClass, SourceKind
 ATTEMPTS = 3  # of a decision whose profiles keep changing under it
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,11 @@ class Calls:
     ) -> list[Answer]:
         """Decides calls of one tenant in one step, in order; all or none of them when asked so."""
         for attempt in range(ATTEMPTS):
-            known = [await self._profiles_of(question, attempt > 0) for question in questions]
+            known = await self._profiles_of(questions, again=attempt > 0)
             decided = [self._verdicts.decide(p, q) for p, q in zip(known, questions, strict=True)]
             tenant = known[0].tenant
+            if any(p.tenant.version != tenant.version for p in known):
+                continue  # the tenant changed between two readings
             askings = [_asking(q, p, d) for q, p, d in zip(questions, known, decided, strict=True)]
             with contextlib.suppress(Stale):
                 outcomes = await self._ledger.authorize_batch(
@@ -97,24 +103,33 @@ class Calls:
                 return [self._answer(tenant, *part) for part in parts]
         raise _churning()
 
-    async def _profiles_of(self, question: Question, again: bool) -> Profiles:
+    async def _profiles_of(self, questions: Sequence[Question], *, again: bool) -> list[Profiles]:
+        """The profiles of each question, each payer's read once."""
         read = self._directory.fresh if again else self._directory.profiles
-        return await read(question.tenant_id, question.payer_id)
+        owner = questions[0].tenant_id
+        found = {q.payer_id: await read(owner, q.payer_id) for q in questions}
+        return [found[question.payer_id] for question in questions]
 
     def _answer(
         self, tenant: Tenant, question: Question, decision: Decision, outcome: Outcome
     ) -> Answer:
         """The answer; a call decided now is also priced by the deck in the shadow, if there is one."""
         if decision.priced and not outcome.replayed:
-            self._prices.compare(
-                tenant,
-                question.routing_number or question.to_number,
-                decision.rate,
-                question.requested_seconds or tenant.default_grant_seconds,
-                inbound=question.call_type.inbound,
-                origin=self._verdicts.origin_of(question),
-            )
+            try:
+                self._compare(tenant, question, decision)
+            except Exception:  # the call is held: what is only counted must not lose its answer
+                log.exception("shadow_not_compared")
         return Answer(tenant, outcome.call, outcome.replayed)
+
+    def _compare(self, tenant: Tenant, question: Question, decision: Decision) -> None:
+        self._prices.compare(
+            tenant,
+            question.routing_number or question.to_number,
+            decision.rate,
+            question.requested_seconds or tenant.default_grant_seconds,
+            inbound=question.call_type.inbound,
+            origin=self._verdicts.origin_of(question),
+        )
 
     async def quote(self, question: Question) -> Quote:
         """Decides a call as `authorize` does; holds and keeps nothing."""
@@ -132,8 +147,9 @@ class Calls:
         """The tenant's pools, where the decision speaks of any."""
         if not (decision.sources and decision.sources.pools):
             return ()
-        meters = await self._ledger.meters(profiles.tenant.tenant_id)
-        return tuple(pools_of(profiles.tenant, meters.counts, meters.uses))
+        tenant, pools = profiles.tenant, decision.sources.pools
+        meters = await self._ledger.meters(tenant.tenant_id, pools)
+        return tuple(pools_of(tenant, meters.counts, meters.uses))
 
     async def extend(
         self, tenant_id: str, call_id: str, sequence: int, added_seconds: int
@@ -210,6 +226,9 @@ class Calls:
         if self._verdicts.is_emergency(question, profiles.payer):
             number = Number(question.to_number, NumberClass.EMERGENCY, "")
             decision = Decision(number, EMERGENCY)
+        elif not is_e164(question.to_number):
+            text = "is neither E.164 nor an emergency number of the payer's country"
+            raise Invalid.fields([Violation("call.to_number", "NOT_E164", text)])
         else:
             decision = self._verdicts.decide_unasked(profiles, question)
         if decision.sources is None:

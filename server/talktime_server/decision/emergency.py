@@ -56,7 +56,17 @@ class Emergencies:
 
     async def passes(self, question: Question) -> Passed:
         """Lets a call to such a number pass, unless the payer's country is known and has another
-        number for it.
+        number for it. Raises Invalid.
+        """
+        country = await self.country_for(question)
+        self._note(question)
+        # The store's clock may be out of reach, so this instant is the process's: it decides
+        # nothing.
+        return Passed(GRANTED_SECONDS, country, time.time_ns() // 1_000_000)
+
+    async def country_for(self, question: Question) -> str:
+        """The payer's country, where the number calls for help; empty when it is not known. Raises
+        Invalid when that country has another number for it.
         """
         country = await self._payer_country(question, self._directory.profiles)
         if not self._is_one(question, country):
@@ -65,10 +75,7 @@ class Emergencies:
         if not self._is_one(question, country):
             text = "is neither E.164 nor an emergency number of the payer's country"
             raise Invalid.fields([Violation("to_number", "NOT_E164", text)])
-        self._note(question)
-        # The store's clock may be out of reach, so this instant is the process's: it decides
-        # nothing.
-        return Passed(GRANTED_SECONDS, country, time.time_ns() // 1_000_000)
+        return country
 
     def _is_one(self, question: Question, country: str) -> bool:
         return not country or self._plan.is_emergency(question.to_number, country)

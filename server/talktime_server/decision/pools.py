@@ -17,7 +17,7 @@ from talktime_server.decision.catalog import (
     zone_countries,
 )
 from talktime_server.decision.geography import home
-from talktime_server.ledger.profiles import Tenant
+from talktime_server.ledger.profiles import Payer, Tenant
 from talktime_server.ledger.records import Pool
 
 DOMESTIC = "domestic"
@@ -73,6 +73,15 @@ def conferencing_pools(
         for allowance in catalog.conferencing_allowances()
         if allowance.sku in skus and home(number_country) in zone_countries(allowance.zone)
     )
+
+
+def pools_for(tenant: Tenant, payer: Payer | None) -> list[Pool]:
+    """Every pool that a tenant may have, and those of the payer's own."""
+    found = [pool for _, pool in _known_pools(tenant)]
+    if payer:
+        plans = domestic_pools(payer.licenses, payer.country, payer.payer_id)
+        found += [pool for pool in plans if not pool.counted]
+    return found
 
 
 def pools_of(

@@ -107,7 +107,9 @@ class Verdicts:
         sources: Sources | None = None
         if profiles.payer or not question.payer_id:
             sources = entitle(profiles.tenant, profiles.payer, question.call_type, number).sources
-        sources = sources or replace(CREDITS, postpaid=profiles.tenant.postpaid)
+        if sources is None or not sources.free:
+            pools = sources.pools if sources else ()
+            sources = replace(CREDITS, pools=pools, postpaid=profiles.tenant.postpaid)
         decision = Decision(number, sources)
         return self._price(profiles, question, decision) if sources.money else decision
 

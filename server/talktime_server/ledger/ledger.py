@@ -24,7 +24,7 @@ from talktime_server.ledger.operations import (
     Unreserved,
 )
 from talktime_server.ledger.profiles import Tenant
-from talktime_server.ledger.records import Call, Facts, Money
+from talktime_server.ledger.records import Call, Facts, Money, Pool
 from talktime_server.ledger.store import Script, Store
 from talktime_server.words import CallState
 
@@ -247,9 +247,9 @@ class Ledger:
         settled, held, *sums = map(int, rest)
         return Balance(Money(settled, held), *sums)
 
-    async def meters(self, tenant_id: str) -> Meters:
-        """Licences assigned, and what is used and held of each pool this month."""
-        return await read_meters(self._store, tenant_id)
+    async def meters(self, tenant_id: str, pools: Sequence[Pool]) -> Meters:
+        """The licences that size these pools, and what is used and held of them this month."""
+        return await read_meters(self._store, tenant_id, pools)
 
     async def pool_rows(self, tenant_id: str) -> dict[str, tuple[int, int]]:
         """What is used and held, in seconds, by pool and month as "US/MCOPSTN1@202611"."""
@@ -320,7 +320,7 @@ def _refuse_another(call: Call, asked: Facts) -> None:
 
 def _unreserved_texts(unreserved: Unreserved | None) -> tuple[str, ...]:
     if unreserved is None:
-        return ("",) * 9
+        return ("",) * 11
     facts = unreserved.facts
     return (
         facts.pack(),
@@ -328,6 +328,8 @@ def _unreserved_texts(unreserved: Unreserved | None) -> tuple[str, ...]:
         str(unreserved.payer_version),
         unreserved.sources.kinds(),
         unreserved.sources.plan(),
+        facts.conference_id,
+        facts.conference_budget_micros,
         *unreserved.terms.texts(),
     )
 

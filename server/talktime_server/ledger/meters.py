@@ -1,10 +1,11 @@
 """The meters read back: licences assigned, and the minutes of each pool by month."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from talktime_server.ledger import keys
 from talktime_server.ledger.operations import Meters
+from talktime_server.ledger.records import Pool
 from talktime_server.ledger.store import Store
 
 PAGE = 1000
@@ -12,18 +13,25 @@ COUNT_MARK = "n:"  # a row that counts licences
 CONFERENCE_MARK = "c:"  # a row of a conference's budget
 
 
-async def read_meters(store: Store, tenant_id: str) -> Meters:
-    """The meters of the tenant's month: the store's, or a later one that its clock has seen."""
+async def read_meters(store: Store, tenant_id: str, pools: Sequence[Pool]) -> Meters:
+    """What these pools are sized by and have given in the tenant's month: the store's, or a later one
+    that its clock has seen. Only their rows are read: a tenant may have one for each of its users.
+    """
     (seconds, _), mark = await store.commands([("TIME",), ("HGET", keys.tenant(tenant_id), "hw")])
-    now_ms = max(int(seconds) * 1000, int(mark or 0))
-    month = month_of(now_ms)
-    meters = Meters(month, {}, {})
-    async for name, row in _rows(store, tenant_id):
-        if name.startswith(COUNT_MARK):
-            meters.counts[name.removeprefix(COUNT_MARK)] = int(row)
-        elif name.endswith(f"@{month}") and not name.startswith(CONFERENCE_MARK):
-            meters.uses[name.rpartition("@")[0]] = _use(row)
-    return meters
+    month = month_of(max(int(seconds) * 1000, int(mark or 0)))
+    counted = sorted({pool.counted for pool in pools if pool.counted})
+    named = sorted({name for pool in pools for name in (pool.pool_id, pool.closed_with) if name})
+    fields = [f"{COUNT_MARK}{name}" for name in counted] + [f"{name}@{month}" for name in named]
+    if not fields:
+        return Meters(month, {}, {})
+    rows = await store.command("HMGET", keys.meters(tenant_id), *fields)
+    counts = zip(counted, rows, strict=False)
+    uses = zip(named, rows[len(counted) :], strict=True)
+    return Meters(
+        month,
+        {name: int(row) for name, row in counts if row},
+        {name: _use(row) for name, row in uses if row},
+    )
 
 
 async def read_pool_rows(store: Store, tenant_id: str) -> dict[str, tuple[int, int]]:

@@ -79,27 +79,29 @@ def limits_of(tenant: Tenant, payer: Payer | None) -> str:
     of the balance in percent, and the seconds in which the payer's calls are counted: a call that
     no payer asks for is counted by the minute (domain.md 8).
     """
-    own = payer or NOBODY
-    rate, window = own.max_calls_per_second or tenant.max_calls_per_second_per_payer, 1
-    if payer is None:
-        rate, window = tenant.max_unassigned_calls_per_minute, 60
     limits = (
         tenant.max_open_calls,
         tenant.max_calls_per_second,
         tenant.max_spend_per_day_micros,
         tenant.max_spend_per_month_micros,
         tenant.max_costly_calls_per_day,
-        own.max_open_calls or tenant.max_open_calls_per_payer,
-        rate,
-        own.max_spend_per_day_micros or tenant.max_spend_per_day_per_payer_micros,
-        own.max_spend_per_month_micros or tenant.max_spend_per_month_per_payer_micros,
-        own.max_costly_calls_per_day or tenant.max_costly_calls_per_day_per_payer,
+        *_limits_of_payer(tenant, payer),
         tenant.max_payer_hold_percent,
     )
+    window = 1 if payer else 60
     return " ".join(map(str, (*limits, window))) if any(limits) else ""
 
 
-NOBODY = Payer("", "")
+def _limits_of_payer(tenant: Tenant, payer: Payer | None) -> tuple[int, int, int, int, int]:
+    if payer is None:
+        return 0, tenant.max_unassigned_calls_per_minute, 0, 0, 0
+    return (
+        payer.max_open_calls or tenant.max_open_calls_per_payer,
+        payer.max_calls_per_second or tenant.max_calls_per_second_per_payer,
+        payer.max_spend_per_day_micros or tenant.max_spend_per_day_per_payer_micros,
+        payer.max_spend_per_month_micros or tenant.max_spend_per_month_per_payer_micros,
+        payer.max_costly_calls_per_day or tenant.max_costly_calls_per_day_per_payer,
+    )
 
 
 def to_json(record: Tenant | Payer) -> str:

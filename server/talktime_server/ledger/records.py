@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from talktime_server.words import CallState, Reason, SourceKind
 
+FACTS_BEFORE = 12
+ENDING_NUMBERS = 13
 SEPARATOR = "\x1f"  # no id, number or destination can contain it
 # The fields of a request, in the order compared: a repeat that differs is told the first that does.
 ASKED = (
@@ -77,8 +79,13 @@ class Facts:
 
     @classmethod
     def unpack(cls, text: str) -> Self:
-        """From what is kept."""
-        return cls(*text.split(SEPARATOR))
+        """From what is kept. The data version before this one knew no budgets and no origins
+        (semantics 91).
+        """
+        kept = text.split(SEPARATOR)
+        if len(kept) == FACTS_BEFORE:
+            kept = [*kept[:7], "0", *kept[7:11], "", kept[11]]
+        return cls(*kept)
 
     def differing_field(self, other: "Facts") -> str | None:
         """The first field of the request in which two askings differ, None when they are the same."""
@@ -340,8 +347,9 @@ def _last(row: list[bytes], why: bytes, split: list[Any], source: str) -> Grant 
 def _ending(row: list[bytes], split: list[Any], source: str) -> Ending | None:
     if not row:
         return None
-    duration, billed, charged, uncollected, late, overrun, unreserved = map(int, row[:7])
-    settled, held, at, released, uncovered, invoiced = map(int, row[7:])
+    numbers = [*map(int, row), *[0] * (ENDING_NUMBERS - len(row))]  # older receipts have fewer
+    duration, billed, charged, uncollected, late, overrun, unreserved = numbers[:7]
+    settled, held, at, released, uncovered, invoiced = numbers[7:]
     return Ending(
         duration,
         billed,

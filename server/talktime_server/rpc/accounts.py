@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from talktime.v1 import account_service_pb2 as pb
 from talktime_server.decision import licensing
-from talktime_server.decision.pools import pools_of
+from talktime_server.decision.pools import pools_for, pools_of
 from talktime_server.failure import Conflict, NotServed
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal
@@ -239,11 +239,17 @@ class Accounts:
         )
 
     async def _get_balance(self, request: pb.GetBalanceRequest, identity: Identity) -> Message:
-        tenant = await self._directory.fresh_tenant(_tenant_id(request, identity))
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        checks.id("payer_id", request.payer_id, required=False)
+        checks.done()
+        payer = None
+        if request.payer_id:
+            payer = await self._directory.payer(tenant_id, request.payer_id)
+        tenant = await self._directory.fresh_tenant(tenant_id)
         balance = await self._ledger.balance(tenant)
-        meters = await self._ledger.meters(tenant.tenant_id)
-        pools = pools_of(tenant, meters.counts, meters.uses)
-        return balance_response(balance, tenant, pools)
+        meters = await self._ledger.meters(tenant_id, pools_for(tenant, payer))
+        return balance_response(balance, tenant, pools_of(tenant, meters.counts, meters.uses))
 
     async def _list_entries(self, request: pb.ListEntriesRequest, identity: Identity) -> Message:
         checks = Checks()

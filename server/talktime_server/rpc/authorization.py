@@ -82,10 +82,14 @@ class Authorization:
         """The answer to a call for help; None for any other call. Nothing else of the request needs
         to be right.
         """
+        help_wanted = self._help_wanted(request, identity)
+        return self._pass(help_wanted) if help_wanted else None
+
+    def _help_wanted(self, request: pb.AuthorizeRequest, identity: Identity) -> Question | None:
         call_type = CALL_TYPE_WORDS.get(request.call_type, CallType.USER_OUT)
         if call_type.inbound or not self._emergencies.may_be(request.to_number):
             return None
-        return self._pass(careful_question(request, identity, call_type))
+        return careful_question(request, identity, call_type)
 
     async def _pass(self, question: Question) -> Message:
         passed = await self._emergencies.passes(question)
@@ -186,8 +190,8 @@ class Authorization:
         )
         checks = Checks()
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        if passing := self._quoted_emergency(asked):
-            return passing
+        if help_wanted := self._help_wanted(asked, identity):
+            return await self._quote_emergency(help_wanted)
         check_fields(checks, asked, "", dialled=asked.to_number)
         checks.done()
         quote = await self._calls.quote(question_of(asked, tenant_id, ""))
@@ -199,14 +203,14 @@ class Authorization:
         ]
         return messages.quotation(quote.answer, lines)
 
-    def _quoted_emergency(self, asked: pb.AuthorizeRequest) -> Message | None:
-        call_type = CALL_TYPE_WORDS.get(asked.call_type, CallType.USER_OUT)
-        if call_type.inbound or not self._emergencies.may_be(asked.to_number):
-            return None
-        text = f"{asked.to_number} is an emergency number: the call always passes, and is never charged"
+    async def _quote_emergency(self, question: Question) -> Message:
+        country = await self._emergencies.country_for(question)
+        number = question.to_number
+        text = f"{number} is an emergency number: the call always passes, and is never charged"
         return pb.QuoteResponse(
             outcome=pb.OUTCOME_AUTHORIZED,
             number_class=pb.NUMBER_CLASS_EMERGENCY,
+            country=country,
             sources=[pb.Source(kind=pb.SOURCE_KIND_EMERGENCY)],
             explain=[pb.Check(name="emergency", passed=True, explanation=text)],
         )

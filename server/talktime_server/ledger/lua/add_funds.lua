@@ -8,7 +8,7 @@
 --   "limit"; "no_tenant"; "error" with what was wrong.
 
 local function add_funds(tenant_key, funding, journal, funding_id, tenant_id, amount, days)
-  local receipt = book.fundings[funding] or redis.call("HMGET", funding, "amount", "days", "settled", "held", "expiry")
+  local receipt = book.receipts[funding] or redis.call("HMGET", funding, "amount", "days", "settled", "held", "expiry")
   if receipt[1] then
     if receipt[1] ~= amount or receipt[2] ~= days then
       return { "mismatch", receipt[1] ~= amount and "amount_micros" or "expire_days" }
@@ -31,7 +31,7 @@ local function add_funds(tenant_key, funding, journal, funding_id, tenant_id, am
   tenant.lot = math.max(expiry, tenant.lot)
   add_up(tenant, "loaded", micros)
   enter(tenant, journal, tenant_id, "FUND", funding_id, micros, 0, 0)
-  book.fundings[funding] = { amount, days, tenant.settled, tenant.held, expiry }
+  book.receipts[funding] = { amount, days, tenant.settled, tenant.held, expiry }
   book.lines[#book.lines + 1] = { "HSET", funding, "amount", amount, "days", days, "settled", tenant.settled, "held", tenant.held,
     "expiry", expiry }
   return { "new", tenant.settled, tenant.held, expiry }

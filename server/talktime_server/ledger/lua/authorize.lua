@@ -14,7 +14,19 @@
 --   (profiles changed: read them and ask again); "due" with call ids (expire these and ask again); "no_tenant"; "error" with what was wrong.
 --   Of operations that belong together, nothing was done as long as one is none of the first two.
 
-local ASKED = string.rep("[^\31]*\31", 8) -- of the facts, what the request said: one id is one call (semantics 2)
+local reached = {} -- whose limit refused a call, by its key: it is to be told when the call is judged anew with its batch
+
+-- Whether two texts of facts begin with the same request: one id is one call (semantics 2). The data version before this one knew no
+-- budgets, and kept twelve facts (semantics 91).
+local REQUEST, OLD_REQUEST = string.rep("[^\31]*\31", 8), string.rep("[^\31]*\31", 7)
+local WITHOUT_BUDGET = string.format("^%s0\31", OLD_REQUEST)
+
+local function same_request(known, facts)
+  if select(2, string.gsub(known, "\31", "")) == 11 then
+    return string.match(known, OLD_REQUEST) == string.match(facts, OLD_REQUEST) and string.find(facts, WITHOUT_BUDGET) ~= nil
+  end
+  return string.match(known, REQUEST) == string.match(facts, REQUEST)
+end
 
 -- What stands in the way before money is looked at: too many calls, or too many costly ones.
 local function too_many(tenant, use, open, limits, second, costly)
@@ -45,7 +57,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   local known = dry == "0" and read_call(call_key)
   if known then
     local unreserved = known.done and known.done[7] == 1
-    local same = unreserved or string.match(known.facts, ASKED) == string.match(facts, ASKED)
+    local same = unreserved or same_request(known.facts, facts)
     return view(same and "replay" or "another", known)
   end
   local tenant = read_tenant(tenant_key)
@@ -66,7 +78,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   if budget > 0 then
     call.conference, call.budget = conference, budget
   end
-  local use, spent = payer_use(busy, payer_id, tenant), budget_of(meters, call)
+  local use, spent = payer_use(busy, payer_id, tenant), budget_of(meters, call, tenant)
   local second, held = math.floor(tenant.now / 1000), { drawn = {}, granted = asked, talk = 0, rest = 0, credits = 0, invoiced = 0, why = "" }
 
   if refusal == "" and not emergency then
@@ -88,8 +100,9 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
     call.state, call.why, call.granted = "REFUSED", refusal, 0
     call.first = { 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now }
     if dry == "0" then
-      if bounds.reached then
-        tell(tenant, journal, tenant_id, payer_id, use, bounds.reached)
+      reached[call_key] = bounds.reached or reached[call_key]
+      if reached[call_key] then
+        tell(tenant, journal, tenant_id, payer_id, use, reached[call_key])
       end
       write_call(call_key, call, refusal_ttl)
     end
@@ -116,8 +129,9 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   return view("new", call)
 end
 
+-- A call that was settled before it was authorized has no first answer: it is over.
 local function granted(answer)
-  return answer[2] == "OPEN" or answer[1] == "replay" and answer[2] ~= "REFUSED"
+  return answer[2] ~= "REFUSED" and #answer[10] > 0
 end
 
 -- All or none: when one leg is refused, the others are too, and nothing that was held for them ever was.
@@ -125,7 +139,7 @@ local function agree(answers, mode, judge)
   local decided, refused = true, false
   for _, answer in ipairs(answers) do
     decided = decided and (answer[1] == "new" or answer[1] == "replay")
-    refused = refused or not granted(answer)
+    refused = refused or decided and not granted(answer)
   end
   if mode and not decided then
     open_book()

@@ -12,13 +12,14 @@ local MOST_AT_ONCE = 1000000000000 -- no operation moves more than 10^12
 local MOST_SECONDS = 86400 -- no call is longer than a day
 local MOST_DUE = 100 -- expired holds named at a time, so that no call to the store is long
 local DAY_MS = 86400000
+local CONFERENCE_DAYS = 2 -- how long a conference's budget is remembered after its last change
 
 local book -- what this batch has read and will write
 
 local function open_book()
   local time = redis.call("TIME")
   book = { clock = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), tenants = {}, uses = {}, meters = {}, calls = {},
-    open = {}, lines = {}, versions = {}, fundings = {} }
+    open = {}, lines = {}, versions = {}, receipts = {} }
 end
 
 local function text(number)
@@ -44,17 +45,23 @@ local function month_of(ms)
   return march < 10 and year * 100 + march + 3 or (year + 1) * 100 + march - 9
 end
 
--- Reads what a tenant or a payer has open and has spent; days, months and seconds that are over count from 0 again.
+local USE = "(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)"
+
+-- Reads what a tenant or a payer has open and has spent; days, months and seconds that are over count from 0 again. The data version
+-- before this one kept the first two numbers alone (semantics 91).
 local function read_use(stored, now, month)
   local use = { open = 0, held = 0, day_spent = 0, month_spent = 0, costly = 0, told = 0, second = 0, started = 0 }
   if stored then
-    local open, held, day, day_spent, last_month, month_spent, costly, told, second, started =
-      string.match(stored, "(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)")
+    local open, held, day, day_spent, last_month, month_spent, costly, told, second, started = string.match(stored, USE)
+    if not open then
+      open, held = string.match(stored, "(%d+) (%d+)")
+    end
+    second, started = second or "0", started or "0"
     use.open, use.held, use.second, use.started = tonumber(open), tonumber(held), tonumber(second), tonumber(started)
-    if tonumber(day) == math.floor(now / DAY_MS) then
+    if day and tonumber(day) == math.floor(now / DAY_MS) then
       use.day_spent, use.costly, use.told = tonumber(day_spent), tonumber(costly), tonumber(told)
     end
-    if tonumber(last_month) == month then
+    if last_month and tonumber(last_month) == month then
       use.month_spent = tonumber(month_spent)
     end
   end

@@ -13,7 +13,7 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, ca
     sweep(open, due, tenant_id, not (call and call.state == "OPEN") and call_id or nil)
     return { "gone" }
   end
-  local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call)
+  local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
   local proven = charge_proven == "1" and not free and call.proven or 0
   local drawn, talk = draw(meters, call, proven, false)
@@ -36,7 +36,7 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, ca
     moved = give_back(meters, call, tenant)
   end
   hold(tenant, use, budget, call, 0, 0)
-  spend(tenant, use, budget, charge + by_invoice)
+  spend(tenant, use, budget, charge + by_invoice, call.done)
   tenant.spent = tenant.spent + charge
   enter(tenant, journal, tenant_id, "EXPIRE", call_id, 0 - charge, 0 - held, proven, moved, by_invoice, 0 - owed)
   close(call_id, open, use)

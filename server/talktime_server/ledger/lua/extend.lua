@@ -16,10 +16,10 @@ local function refuse(call_key, call, sequence, added, why, granted, tenant)
   return view("new", call)
 end
 
--- What may pay from now on, as the profiles of now say; what was free stays free.
+-- What may pay from now on, as the profiles of now say; what was free stays free, and what was paid does not become free (semantics 67).
 local function judged(call, source, plan, short, limits)
   call.limits = limits ~= "" and limits or nil
-  if call.source ~= "INCLUDED" and call.source ~= "EMERGENCY" then
+  if call.source ~= "INCLUDED" and call.source ~= "EMERGENCY" and source ~= "INCLUDED" then
     if source ~= call.source then
       say_splits(call)
     end
@@ -54,7 +54,7 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
   end
   call.epoch = tenant.epoch
   local expired = call.state == "EXPIRED" or tenant.now > call.lease
-  local total, use, budget = math.min(call.granted + added, MOST_SECONDS), payer_use(busy, call.payer, tenant), budget_of(meters, call)
+  local total, use, budget = math.min(call.granted + added, MOST_SECONDS), payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local bounds = read_limits(call.limits or "")
   local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
   local more = total > call.granted or call.source == "EMERGENCY" -- which has all there is: nobody hangs up on it for asking

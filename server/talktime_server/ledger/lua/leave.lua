@@ -1,7 +1,7 @@
 -- How the writes of a batch leave (see book.lua): the journal and the tenants first, for a store out of memory refuses those, and so refuses
 -- the whole, where it would let a deletion through.
 
-local POOL_DAYS, CONFERENCE_DAYS = 100, 2 -- how long a row of minutes or of a budget is of use after its last change
+local POOL_DAYS = 100 -- how long a row of minutes is of use after its last change
 local LOOKED_AT = 4 -- old rows looked for when a new one is made: more than one, so that they never pile up
 
 local function write_tenant(tenant)
@@ -95,8 +95,8 @@ local function write_meters(meters, rows)
   local command, fresh, today = { "HSET", meters }, false, 0
   for name, row in pairs(rows) do
     if row.changed then
-      command[#command + 1], command[#command + 2] = name, string.format("%.0f %.0f %.0f", row.used, row.held, row.today)
-      fresh, today = fresh or row.fresh, row.today
+      command[#command + 1], command[#command + 2] = name, string.format("%.0f %.0f %.0f", row.used, row.held, row.day)
+      fresh, today = fresh or row.fresh, row.day
     end
   end
   if fresh then

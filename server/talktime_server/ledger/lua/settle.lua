@@ -5,21 +5,24 @@
 -- KEYS, for each operation: tenant, call, open, busy, journal, unmatched, payer, meters
 -- ARGV, for each operation: call_id; tenant_id; tenant's profile version; duration (seconds); floor of the balance (micros, 0 or
 --   less); life of the receipt (seconds); and for a call that was never authorized, else empty: facts, payer_id, the payer's profile
---   version (0: no such payer), source, pools, rate and fee (micros), initial and increment (seconds)
+--   version (0: no such payer), source, pools, conference (when it has a budget), its budget, rate and fee (micros), initial and increment
+--   (seconds)
 -- Returns, for each operation: "replay" or "new" with the call's view; "unmatched" (no such call, and no fields to charge it by);
 --   "differs" with the view (settled before with another duration); "ended" with the view; "stale"; "due" with call ids;
 --   "no_tenant"; "error" with what was wrong.
 
 -- A settle that nobody can place is kept once, so that an operator finds it.
 local function keep_unmatched(tenant, unmatched, journal, call_id, tenant_id, duration, ttl)
-  if redis.call("SET", unmatched, duration, "NX", "EX", ttl) then
+  if not book.receipts[unmatched] and redis.call("EXISTS", unmatched) == 0 then
     enter(tenant, journal, tenant_id, "UNMATCHED", call_id, 0, 0, duration)
+    book.receipts[unmatched] = duration
+    book.lines[#book.lines + 1] = { "SET", unmatched, duration, "EX", ttl }
   end
   return { "unmatched" }
 end
 
 local function settle(tenant_key, call_key, open, busy, journal, unmatched, payer_key, meters, call_id, tenant_id, tenant_profile, duration,
-    floor, ttl, facts, payer_id, payer_profile, source, plan, rate, fee, initial, increment)
+    floor, ttl, facts, payer_id, payer_profile, source, plan, conference, budget_micros, rate, fee, initial, increment)
   duration, floor, ttl = whole(duration, 0, MOST_SECONDS), whole(floor, -MOST_AT_ONCE, 0), whole(ttl, 1, 1e9)
   local call = read_call(call_key)
   if call and call.state == "SETTLED" then
@@ -39,8 +42,11 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   if unreserved then
     call = { state = "NEW", facts = facts, payer = payer_id, source = source, terms = read_terms(rate, fee, initial, increment), held = 0,
       granted = 0, lease = 0, plan = plan ~= "" and plan or nil, month = tenant.month }
+    if whole(budget_micros, 0, MOST_AT_ONCE) > 0 then
+      call.conference, call.budget = conference, tonumber(budget_micros)
+    end
   end
-  local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call)
+  local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
   local drawn, talk = draw(meters, call, free and 0 or duration, true)
   local paid, invoiced, own, owed = call.done and call.done[3] or 0, call.done and call.done[13] or 0, call.held, call.owed or 0
@@ -68,15 +74,17 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
       return { "due", unpack(expired) }
     end
   end
-  by_invoice = by_invoice + (behind and beyond - by_free or 0)
-  local charge, uncollected = by_hold + by_free - paid, behind and 0 or beyond - by_free
+  local room = math.min(MOST_AT_ONCE - by_hold - by_invoice - by_free, MOST - tenant.invoiced - tenant.owed)
+  local later = behind and math.min(beyond - by_free, room) or 0
+  by_invoice = by_invoice + later
+  local charge, uncollected = by_hold + by_free - paid, beyond - by_free - later
 
   -- After this point it must succeed.
   local late = not unreserved and (call.state == "EXPIRED" or tenant.now > call.lease)
   local overrun = not unreserved and duration > call.granted
   local moved = move_pools(meters, call, drawn, true, tenant)
   hold(tenant, use, budget, call, 0, 0)
-  spend(tenant, use, budget, charge + by_invoice - invoiced)
+  spend(tenant, use, budget, charge + by_invoice - invoiced, call.done)
   tenant.spent = tenant.spent + charge
   enter(tenant, journal, tenant_id, "SETTLE", call_id, 0 - charge, 0 - own, duration, moved, by_invoice - invoiced, 0 - owed)
   if call.state == "OPEN" then
@@ -97,4 +105,4 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   return view("new", call)
 end
 
-return each(8, 15, settle)
+return each(8, 17, settle)

@@ -46,8 +46,8 @@ local function meter(meters, name)
   local row = rows[name]
   if not row then
     local stored = redis.call("HGET", meters, name)
-    local used, held = string.match(stored or "0 0", "(%d+) (%d+)")
-    row = { used = tonumber(used), held = tonumber(held), fresh = not stored }
+    local used, held, day = string.match(stored or "0 0 0", "(%d+) (%d+) (%d+)")
+    row = { used = tonumber(used), held = tonumber(held), day = tonumber(day), fresh = not stored }
     rows[name] = row
   end
   return row
@@ -122,7 +122,7 @@ local function move_pools(meters, call, drawn, charged, tenant)
     if used ~= had[2] or held ~= had[1] then
       local row = pool_row(meters, slice.id, call.month)
       row.used, row.held, row.changed = row.used + used - had[2], row.held + held - had[1], true
-      row.today = math.floor(tenant.now / DAY_MS)
+      row.day = math.floor(tenant.now / DAY_MS)
       moved[#moved + 1] = string.format("%s %.0f %.0f %.0f", slice.id, call.month, used - had[2], held - had[1])
     end
   end
@@ -279,10 +279,14 @@ local function cover(tenant, use, meters, call, asked, limits, budget)
   return held
 end
 
--- Adds a charge to what the tenant, the payer and the conference spent; a charge that is taken back never makes less than nothing.
-local function spend(tenant, use, budget, charge)
+-- Adds a charge to what the tenant, the payer and the conference spent. One that is taken back is taken off the day and the month that it
+-- was made in, as long as that is not over.
+local function spend(tenant, use, budget, charge, before)
+  local today = charge >= 0 or math.floor(before[10] / DAY_MS) == math.floor(tenant.now / DAY_MS)
+  local this_month = charge >= 0 or month_of(before[10]) == tenant.month
   for _, row in ipairs({ tenant.use, use }) do
-    row.day_spent, row.month_spent = math.max(0, row.day_spent + charge), math.max(0, row.month_spent + charge)
+    row.day_spent = math.max(0, row.day_spent + (today and charge or 0))
+    row.month_spent = math.max(0, row.month_spent + (this_month and charge or 0))
   end
   use.changed = true
   if budget then
@@ -295,15 +299,20 @@ local function hold(tenant, use, budget, call, held, owed)
   local change = held - call.held + owed - (call.owed or 0)
   use.held, use.changed = use.held + change, true
   if budget then
-    budget.held, budget.changed, budget.today = budget.held + change, true, math.floor(tenant.now / DAY_MS)
+    budget.held, budget.changed, budget.day = budget.held + change, true, math.floor(tenant.now / DAY_MS)
   end
   call.held, call.owed = held, owed > 0 and owed or nil
 end
 
--- The row of the conference's budget that a call counts for, if any.
-local function budget_of(meters, call)
+-- The row of the conference's budget that a call counts for, if any. A conference that nobody spoke of for some days is another one: its
+-- budget counts from nothing again.
+local function budget_of(meters, call, tenant)
   if call.conference then
     local conference = call.conference
-    return meter(meters, "c:" .. conference)
+    local row = meter(meters, "c:" .. conference)
+    if row.held == 0 and row.day + CONFERENCE_DAYS < math.floor(tenant.now / DAY_MS) then
+      row.used = 0
+    end
+    return row
   end
 end
