@@ -94,6 +94,7 @@ async def test_a_settle_repeated_with_another_duration_is_told_the_first_receipt
     assert caught.value.reason == "ALREADY_SETTLED"
     assert caught.value.facts == {
         "state": "SETTLED",
+        "field": "duration_seconds",
         "duration_seconds": "61",
         "charged_micros": "120",
     }

@@ -1,5 +1,7 @@
 """Limits on money and on the pace of calls: what was charged and all that is held count, and a reached limit is told."""
 
+import pytest
+
 from ledger.world import DAY_S, World
 from talktime_server.words import EntryKind
 
@@ -198,3 +200,38 @@ async def test_costly_calls_are_counted_by_the_day(world: World) -> None:
         """
     )
     assert await told(world) == ["ann", ""]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"max_open_calls": 1}, "tenant open"),
+        ({"max_open_calls_per_payer": 1}, "payer open"),
+        ({"max_calls_per_second": 1}, "tenant rate"),
+        ({"max_calls_per_second_per_payer": 1}, "payer rate"),
+        ({"max_spend_per_day_micros": 60}, "tenant day"),
+        ({"max_spend_per_month_micros": 60}, "tenant month"),
+        ({"max_spend_per_day_per_payer_micros": 60}, "payer day"),
+        ({"max_spend_per_month_per_payer_micros": 60}, "payer month"),
+        ({"max_costly_calls_per_day": 1}, "tenant costly"),
+        ({"max_costly_calls_per_day_per_payer": 1}, "payer costly"),
+        ({"max_payer_hold_percent": 1}, "payer share"),
+    ],
+)
+async def test_a_refusal_says_whose_limit_it_was(
+    world: World, settings: dict[str, int], named: str
+) -> None:
+    await world.set(**settings)
+    await world.fund(6000)
+    await world.stop_clock_at(await world.now_ms() + DAY_S * 1000)
+    await world.authorize("a", 60, costly=True)
+    second = (await world.authorize("b", 60, costly=True)).call.first
+    assert second is not None
+    assert second.limit == named
+
+
+async def test_a_refusal_by_a_budget_says_so(world: World) -> None:
+    await world.fund(6000)
+    refused = (await world.authorize("a", 60, conference="c", budget=59)).call.first
+    assert refused is not None
+    assert refused.limit == "conference budget"

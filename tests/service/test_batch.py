@@ -107,7 +107,7 @@ def test_pool_and_credits_are_shared_by_the_legs_of_one_batch(make_site: MakeSit
 @pytest.mark.parametrize(
     ("bad", "field", "rule"),
     [
-        (Leg("alice", "CONF_OUT", "911", call_id="x1"), "legs[1].call.to_number", "NOT_E164"),
+        (Leg("alice", "CONF_OUT", "911", call_id="x1"), "legs[1].call.to_number", "EMERGENCY_IN_BATCH"),
         (Leg("alice", "CONF_OUT", LONDON, call_id="leg-0"), "legs[1].call.call_id", "DUPLICATE_ID"),
         (
             Leg("alice", "CONF_OUT", LONDON, call_id="x2", conference_budget_micros=5),

@@ -1956,9 +1956,9 @@ class ShadowLine(_message.Message):
     shadow_prefix: _builtins.str
     """The shadow deck's prefix."""
     calls: _builtins.int
-    """Calls asked about."""
+    """Calls that began, or that found no rate."""
     live_micros: _builtins.int
-    """What the talk time asked for costs by the live deck."""
+    """What the talk time granted and paid by money costs by the live deck."""
     shadow_micros: _builtins.int
     """What it costs by the shadow deck."""
     def __init__(
@@ -1996,7 +1996,7 @@ class GetShadowReportResponse(_message.Message):
     differing_calls: _builtins.int
     """Calls whose price differs, or that only one deck has a rate for."""
     live_micros: _builtins.int
-    """Sum of the live prices of the talk time asked for."""
+    """Sum of the live prices of the talk time granted and paid by money; refused calls and pools are left out."""
     shadow_micros: _builtins.int
     """Sum of the shadow prices."""
     @_builtins.property

@@ -561,8 +561,8 @@ class AuthorizeBatchLeg(_message.Message):
     CALL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def call(self) -> Global___AuthorizeRequest:
-        """As in AuthorizeRequest; its tenant_id may be empty, given it must equal the batch's. An emergency number is refused here, as
-        a batch may be refused whole: ask for it with Authorize.
+        """As in AuthorizeRequest; its tenant_id may be empty, given it must equal the batch's. An emergency number is refused here
+        (EMERGENCY_IN_BATCH), as a batch may be refused whole: ask for it with Authorize.
         """
 
     def __init__(

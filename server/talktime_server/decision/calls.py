@@ -29,9 +29,11 @@ from talktime_server.ledger.operations import (
 )
 from talktime_server.ledger.profiles import Payer, Tenant, limits_of
 from talktime_server.ledger.records import EMERGENCY, NOTHING, Call, Sources
-from talktime_server.words import CallType, NumberClass, SourceKind
+from talktime_server.words import CallType, NumberClass, Reason, SourceKind
 
 ATTEMPTS = 3  # of a decision whose profiles keep changing under it
+
+_MONEY = frozenset({SourceKind.CREDITS, SourceKind.POSTPAID})
 
 Result = TypeVar("Result")
 
@@ -116,17 +118,28 @@ class Calls:
         """The answer; a call decided now is also priced by the deck in the shadow, if there is one."""
         if decision.priced and not outcome.replayed:
             try:
-                self._compare(tenant, question, decision)
+                self._compare(tenant, question, decision, outcome)
             except Exception:  # the call is held: what is only counted must not lose its answer
                 log.exception("shadow_not_compared")
         return Answer(tenant, outcome.call, outcome.replayed)
 
-    def _compare(self, tenant: Tenant, question: Question, decision: Decision) -> None:
+    def _compare(
+        self, tenant: Tenant, question: Question, decision: Decision, outcome: Outcome
+    ) -> None:
+        """Counts the talk time that money pays for, and calls that found no rate as long as they asked."""
+        first = outcome.call.first
+        if first is None:
+            return
+        seconds = sum(part.seconds for part in first.stretches if part.kind in _MONEY)
+        if first.refusal is Reason.NO_RATE:
+            seconds = question.requested_seconds or tenant.default_grant_seconds
+        if not seconds:
+            return
         self._prices.compare(
             tenant,
             question.routing_number or question.to_number,
             decision.rate,
-            question.requested_seconds or tenant.default_grant_seconds,
+            seconds,
             inbound=question.call_type.inbound,
             origin=self._verdicts.origin_of(question),
         )
@@ -175,7 +188,7 @@ class Calls:
         judged = replace(wish, epoch=judge.epoch, limits=limits_of(profiles.tenant, profiles.payer))
         if judge.call.free is not SourceKind.EMERGENCY:
             facts = judge.call.facts
-            now = self._verdicts.refusal_now(profiles, CallType(facts.call_type), facts.to_number)
+            now = self._verdicts.decide_again(profiles, CallType(facts.call_type), facts.to_number)
             sources = _payable(now.sources, judge.call)
             judged = replace(judged, refusal=now.refusal, sources=sources)
         outcome = await self._ledger.extend(profiles.tenant, judged)

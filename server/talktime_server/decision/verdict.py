@@ -113,7 +113,7 @@ class Verdicts:
         decision = Decision(number, sources)
         return self._price(profiles, question, decision) if sources.money else decision
 
-    def refusal_now(self, profiles: Profiles, call_type: CallType, to_number: str) -> Decision:
+    def decide_again(self, profiles: Profiles, call_type: CallType, to_number: str) -> Decision:
         """Whether a call that runs may go on by the profiles of now, and what may pay for it. Its
         price is frozen and not asked again.
         """

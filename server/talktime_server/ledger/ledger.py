@@ -299,7 +299,7 @@ class Ledger:
             raise NotFound("UNKNOWN_CALL", "there is no such call")
         if word == b"no_tenant":
             raise unknown_tenant()
-        raise _ended(Call.read(answer))
+        raise _ended(Call.read(answer), word)
 
 
 def _expiring() -> StoreAway:
@@ -334,9 +334,11 @@ def _unreserved_texts(unreserved: Unreserved | None) -> tuple[str, ...]:
     )
 
 
-def _ended(call: Call) -> Conflict:
+def _ended(call: Call, word: bytes) -> Conflict:
     """What ended a call first stands (semantics 13, 19, 22); the error carries that receipt."""
     facts = {"state": call.state.value}
+    if word == b"differs":
+        facts["field"] = "duration_seconds"
     if call.ending:
         facts |= {
             "duration_seconds": str(call.ending.duration_seconds),

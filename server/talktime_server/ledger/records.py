@@ -1,6 +1,6 @@
 """What the ledger keeps of a call, as plain records."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from talktime_server.words import CallState, Reason, SourceKind
@@ -195,7 +195,8 @@ NO_PRICE = Terms()
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The answer of an Authorize or an Extend: talk time, what pays for it in the order of use, the
-    credits it holds, and the money right after.
+    credits it holds, and the money right after. `limit` says whose limit refused it, and which, as
+    "payer day".
     """
 
     granted_seconds: int
@@ -208,6 +209,7 @@ class Grant:
     sequence: int = 0
     reacquired: bool = False
     stretches: tuple[Stretch, ...] = ()
+    limit: str = field(default="", compare=False)  # a word for who asks why, no part of the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +270,7 @@ class Call:
     def read(cls, view: list[Any]) -> Self:
         """From a script's view of it (book.lua)."""
         state, facts, source, why, held, granted, lease, terms, first, last, done = view[1:12]
-        last_why, owed, slices, first_split, last_split, done_split = view[12:]
+        last_why, owed, slices, first_split, last_split, done_split, limit = view[12:]
         kind = source.decode()
         return cls(
             state=CallState(state.decode()),
@@ -278,7 +280,7 @@ class Call:
             granted_seconds=int(granted),
             lease_ms=int(lease),
             terms=Terms(*map(int, terms)),
-            first=_first(first, why, first_split, kind),
+            first=_first(first, why, first_split, kind, limit.decode()),
             last=_last(last, last_why, last_split, kind),
             ending=_ending(done, done_split, kind),
             invoice_held_micros=int(owed),
@@ -310,7 +312,7 @@ def _reason(word: bytes) -> Reason | None:
     return Reason(word.decode()) if word else None
 
 
-def _first(row: list[bytes], why: bytes, split: list[Any], source: str) -> Grant | None:
+def _first(row: list[bytes], why: bytes, split: list[Any], source: str, limit: str) -> Grant | None:
     if not row:
         return None
     granted, held, lease, final, settled, all_held, at = map(int, row)
@@ -323,6 +325,7 @@ def _first(row: list[bytes], why: bytes, split: list[Any], source: str) -> Grant
         at,
         _reason(why),
         stretches=_stretches(split, source, granted, held),
+        limit=limit,
     )
 
 

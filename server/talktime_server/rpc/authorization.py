@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from talktime.v1 import authorization_service_pb2 as pb
 from talktime_server.decision.calls import Calls
-from talktime_server.decision.emergency import Emergencies
+from talktime_server.decision.emergency import GRANTED_SECONDS, Emergencies
 from talktime_server.decision.quote import explain
 from talktime_server.decision.verdict import Question
 from talktime_server.failure import Failure
@@ -120,6 +120,12 @@ class Authorization:
         legs = [leg.call for leg in request.legs[:MAX_LEGS]]
         seen: set[str] = set()
         for number, leg in enumerate(legs):
+            if self._help_wanted(leg, identity):
+                text = (
+                    "is an emergency number, which no batch may refuse: ask for it with Authorize"
+                )
+                checks.blame(f"legs[{number}].call.to_number", "EMERGENCY_IN_BATCH", text)
+                continue
             check_leg(checks, leg, f"legs[{number}].call.", tenant_id, seen)
         checks.done()
         answers = await self._calls.authorize_batch(
@@ -209,9 +215,11 @@ class Authorization:
         text = f"{number} is an emergency number: the call always passes, and is never charged"
         return pb.QuoteResponse(
             outcome=pb.OUTCOME_AUTHORIZED,
+            granted_seconds=GRANTED_SECONDS,
+            lease_seconds=GRANTED_SECONDS,
             number_class=pb.NUMBER_CLASS_EMERGENCY,
             country=country,
-            sources=[pb.Source(kind=pb.SOURCE_KIND_EMERGENCY)],
+            sources=[pb.Source(kind=pb.SOURCE_KIND_EMERGENCY, seconds=GRANTED_SECONDS)],
             explain=[pb.Check(name="emergency", passed=True, explanation=text)],
         )
 

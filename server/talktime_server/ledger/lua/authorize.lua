@@ -28,20 +28,22 @@ local function same_request(known, facts)
   return string.match(known, REQUEST) == string.match(facts, REQUEST)
 end
 
--- What stands in the way before money is looked at: too many calls, or too many costly ones.
+-- What stands in the way before money is looked at: too many calls, or too many costly ones; and which limit says so.
 local function too_many(tenant, use, open, limits, second, costly)
   local t, p = limits.tenant, limits.payer
   local window = math.floor(second / limits.window)
-  if (t.open > 0 and count_open(open) >= t.open) or (p.open > 0 and use.open >= p.open)
-    or (t.rate > 0 and tenant.use.second == second and tenant.use.started >= t.rate)
-    or (p.rate > 0 and use.second == window and use.started >= p.rate) then
-    return "CALL_LIMIT"
+  if t.open > 0 and count_open(open) >= t.open then
+    return "CALL_LIMIT", "tenant open"
+  elseif p.open > 0 and use.open >= p.open then
+    return "CALL_LIMIT", "payer open"
+  elseif t.rate > 0 and tenant.use.second == second and tenant.use.started >= t.rate then
+    return "CALL_LIMIT", "tenant rate"
+  elseif p.rate > 0 and use.second == window and use.started >= p.rate then
+    return "CALL_LIMIT", "payer rate"
   elseif costly and t.costly > 0 and tenant.use.costly >= t.costly then
-    limits.reached = "tenant"
-    return "SPEND_LIMIT"
+    return "SPEND_LIMIT", "tenant costly", "tenant"
   elseif costly and p.costly > 0 and use.costly >= p.costly then
-    limits.reached = "payer"
-    return "SPEND_LIMIT"
+    return "SPEND_LIMIT", "payer costly", "payer"
   end
   return ""
 end
@@ -82,7 +84,9 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   local second, held = math.floor(tenant.now / 1000), { drawn = {}, granted = asked, talk = 0, rest = 0, credits = 0, invoiced = 0, why = "" }
 
   if refusal == "" and not emergency then
-    refusal = bounds.given and too_many(tenant, use, open, bounds, second, costly == "1") or ""
+    if bounds.given then
+      refusal, bounds.named, bounds.reached = too_many(tenant, use, open, bounds, second, costly == "1")
+    end
     if refusal == "" and source ~= "INCLUDED" then
       lapse(tenant, journal, tenant_id)
       held = cover(tenant, use, meters, call, asked, bounds, spent)
@@ -98,6 +102,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
 
   if refusal ~= "" then
     call.state, call.why, call.granted = "REFUSED", refusal, 0
+    call.limit = (refusal == "CALL_LIMIT" or refusal == "SPEND_LIMIT") and bounds.named or nil
     call.first = { 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now }
     if dry == "0" then
       reached[call_key] = bounds.reached or reached[call_key]

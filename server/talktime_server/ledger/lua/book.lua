@@ -205,5 +205,6 @@ local function view(word, call)
     { call.terms.rate, call.terms.fee, call.terms.initial, call.terms.increment },
     call.first or {}, call.last or {}, call.done or {}, call.last_why or "", call.owed or 0, call.slices or {},
     call.first_split or {}, call.last_split or {}, call.done_split or {},
+    call.limit or "",
   }
 end

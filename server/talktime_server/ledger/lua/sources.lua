@@ -200,27 +200,28 @@ end
 
 -- What a limit on spend leaves: what was spent and all that is held count.
 local function left_below(limit, use, held)
-  local left = math.huge
+  local left, which = math.huge, ""
   if limit.day > 0 then
-    left = limit.day - use.day_spent - held
+    left, which = limit.day - use.day_spent - held, "day"
   end
-  if limit.month > 0 then
-    left = math.min(left, limit.month - use.month_spent - held)
+  if limit.month > 0 and limit.month - use.month_spent - held < left then
+    left, which = limit.month - use.month_spent - held, "month"
   end
-  return left
+  return left, which
 end
 
--- The least of what the limits on spend and the conference's budget leave, and whose it is.
+-- The least of what the limits on spend and the conference's budget leave, whose it is, and which.
 local function least_left(tenant, use, call, limits, budget)
-  local left, whose = left_below(limits.tenant, tenant.use, tenant.held + tenant.owed), "tenant"
-  local payer_left = left_below(limits.payer, use, use.held)
+  local left, which = left_below(limits.tenant, tenant.use, tenant.held + tenant.owed)
+  local whose = "tenant"
+  local payer_left, payer_which = left_below(limits.payer, use, use.held)
   if payer_left < left then
-    left, whose = payer_left, "payer"
+    left, whose, which = payer_left, "payer", payer_which
   end
   if budget and call.budget - budget.used - budget.held < left then
-    left, whose = call.budget - budget.used - budget.held, "conference"
+    left, whose, which = call.budget - budget.used - budget.held, "conference", "budget"
   end
-  return left, whose
+  return left, whose, which
 end
 
 -- A limit that is reached is told once a day, to be noticed: a line of the journal names whose it is.
@@ -245,14 +246,14 @@ local function purse(tenant, use, call, limits, budget)
     local balance = math.max(tenant.settled, 0)
     local part = math.floor(balance / 100) * limits.percent + math.floor(balance % 100 * limits.percent / 100) -- one product would not be exact
     if part - use.held + own + line < credits then
-      credits, short = part - use.held + own + line, "CALL_LIMIT"
+      credits, short, limits.named = part - use.held + own + line, "CALL_LIMIT", "payer share"
     end
   end
   local most = may_pay(call, "POSTPAID") and MOST_AT_ONCE or credits
   if limits.given or budget then
-    local left, whose = least_left(tenant, use, call, limits, budget)
+    local left, whose, which = least_left(tenant, use, call, limits, budget)
     if left + own < most then
-      most, short, limits.reached = left + own, "SPEND_LIMIT", whose
+      most, short, limits.reached, limits.named = left + own, "SPEND_LIMIT", whose, string.format("%s %s", whose, which)
     end
   end
   return math.max(0, credits), most, short
