@@ -128,7 +128,7 @@ ROWS = [
         "+19005550123",
         "",
         "premium",
-        "licensed in US may not call these premium numbers",
+        "payers licensed in US may not call these premium numbers",
     ),
     ("USER_OUT", "+448451234567", "", "premium", "may not call another country's shared-cost"),
     (
@@ -246,10 +246,57 @@ def test_lists_of_prefixes_are_told() -> None:
     assert (step.passed, step.rule) == (False, "prefixes.tenant")
 
 
+AT_HOME = replace(TENANT, dial_out_policy="DialoutCPCandPSTNDomestic")
+ONE, TWO = "the US, Canada and Puerto Rico count as one", "for a policy the US and Canada are two"
+
+
+@pytest.mark.parametrize(
+    ("to_number", "passed", "one", "two"),
+    [
+        ("+14165550123", False, True, True),
+        ("+17875550123", True, True, False),
+        (US, True, False, False),
+    ],
+)
+def test_where_minutes_and_policy_count_countries_apart_it_is_said(
+    to_number: str, passed: bool, one: bool, two: bool
+) -> None:
+    """Canada is domestic for minutes and abroad for a policy; Puerto Rico is domestic for both."""
+    steps = {step.name: step for step in explain(quoted(to_number, "MCOPSTN1", tenant=AT_HOME))}
+    assert steps["policy"].passed is passed
+    assert (ONE in steps["destination"].explanation) is one
+    assert (TWO in steps["policy"].explanation) is two
+
+
+def test_a_policy_that_lets_nobody_call_says_nowhere() -> None:
+    tenant = replace(TENANT, dial_out_policy="DialoutCPCandPSTNDisabled")
+    step = last(quoted(US, "MCOPSTN1", tenant=tenant))
+    assert (step.name, "lets users call nowhere" in step.explanation) == ("policy", True)
+
+
+@pytest.mark.parametrize(
+    ("licenses", "text"),
+    [
+        ("MCOPSTN1", "has no credits licence: when its pool is used up, nothing else may pay"),
+        ("MCOPSTN_PAYG_1", "draws on the tenant's credits without the credits licence"),
+    ],
+)
+def test_a_credits_licence_that_nothing_needs_is_noted_and_not_checked(
+    licenses: str, text: str
+) -> None:
+    steps = explain(quoted(US, licenses))
+    assert "credits licence" not in {step.name for step in steps}
+    (noted,) = [step for step in steps if step.name == "note"]
+    assert (noted.passed, text in noted.explanation) == (True, True)
+
+
 def test_the_premium_rule_is_named() -> None:
     quote = quoted("+448451234567", "MCOPSTN1 MCOPSTNC", country="GB")
     step = next(step for step in explain(quote) if step.name == "premium")
     assert (step.passed, step.rule) == (True, "premium.GB.44845")
+    assert step.explanation.startswith(
+        "payers licensed in GB may call shared-cost numbers under +44"
+    )
 
 
 def unpriced(

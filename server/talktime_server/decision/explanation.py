@@ -8,17 +8,21 @@ from dataclasses import dataclass
 
 from talktime_server.decision import catalog, policy, premium
 from talktime_server.decision.catalog import ConferencingScope, DialOutPolicy, UserScope
-from talktime_server.decision.entitlement import Entitlement, Row, rows_for
+from talktime_server.decision.entitlement import Destination, Draws, Entitlement, Row, rows_for
+from talktime_server.decision.geography import domestic_for_minutes, domestic_for_policy
 from talktime_server.decision.numbering import NO_COUNTRY
 from talktime_server.ledger.profiles import Payer
 from talktime_server.ledger.records import Sources
 from talktime_server.words import CallType, Reason, SourceKind
 
+# The name of a step that is no check: a fact which explains what comes after it, and refuses nothing.
+NOTE = "note"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One check: its name, its verdict, the fact it used in a sentence, and the rule's name, empty
-    where the check is its own rule.
+    where the check is its own rule. One that only notes a fact is called "note".
     """
 
     name: str
@@ -52,7 +56,7 @@ def _policies(entitlement: Entitlement) -> Iterator[Step]:
     payer, case = entitlement.payer, entitlement.case
     if payer is None:
         return
-    if case.call_type is CallType.CONF_IN and entitlement.destination == "TOLL_FREE":
+    if case.call_type is CallType.CONF_IN and entitlement.destination is Destination.TOLL_FREE:
         word = "off" if payer.toll_free_dial_in_off else "on"
         told = _say(payer, f"has toll-free dial-in to its conferences turned {word}")
         yield Step("toll-free dial-in", not payer.toll_free_dial_in_off, told)
@@ -75,12 +79,12 @@ def _premium(entitlement: Entitlement) -> Iterator[Step]:
     if rule is None:
         return
     kind = rule.number_class.lower().replace("_", "-")
+    payers = f"payers licensed in {case.country}"
     under = f"{kind} numbers under +{rule.prefix}" if rule.prefix else f"its {kind} numbers"
-    told = f"who is licensed in {case.country} may call {under}, for credits alone"
+    told = f"{payers} may call {under}, for credits alone"
     if not rule.allowed:
-        abroad = case.number_country != case.country
-        whose = "another country's" if abroad else "these"
-        told = f"who is licensed in {case.country} may not call {whose} {kind} numbers"
+        whose = "another country's" if _abroad(entitlement) else "these"
+        told = f"{payers} may not call {whose} {kind} numbers"
     yield Step("premium", rule.allowed, told, rule.name)
 
 
@@ -106,13 +110,14 @@ def _credits_licence(entitlement: Entitlement, payer: Payer) -> Step:
     name = "credits licence"
     if licensed:
         return Step(name, True, _say(payer, "has the credits licence"))
-    free = next((row.rule for row in rows if row.draws == "ANYONE"), "")
+    free = next((row.rule for row in rows if row.draws is Draws.ANYONE), "")
     if free:
-        return Step(name, True, "such a call draws on the tenant's credits without one", free)
+        told = "such a call draws on the tenant's credits without the credits licence"
+        return Step(NOTE, True, told, free)
     if sources:
         after = "the invoice pays" if sources.postpaid else "nothing else may pay"
-        told = f"has none: when its pool is used up, {after}"
-        return Step(name, True, _say(payer, told))
+        when = f"when its pool is used up, {after}" if sources.pools else after
+        return Step(NOTE, True, _say(payer, f"has no credits licence: {when}"))
     told = (
         f"has no pool of minutes for this call{_unsold(payer)} and no licence to draw on the"
         " tenant's credits; MCOPSTNC would do, and costs nothing"
@@ -173,6 +178,8 @@ def _destination_told(entitlement: Entitlement) -> str:
     payer, told = entitlement.payer, _DESTINATION_WORDS.get(entitlement.destination)
     if payer is None or told is None:
         return ""
+    if entitlement.destination is Destination.DOMESTIC and _abroad(entitlement):
+        told = "domestic for minutes: the US, Canada and Puerto Rico count as one"
     return f"; {_say(payer, f'is licensed in {payer.country}')}, so the call is {told}"
 
 
@@ -183,10 +190,24 @@ def _policy_told(entitlement: Entitlement, payer: Payer, chosen: DialOutPolicy) 
     elif entitlement.tenant.dial_out_policy:
         whose = "the tenant's,"
     if entitlement.case.call_type is CallType.CONF_OUT:
-        return (
-            f"{chosen.name}, {whose} lets conferences call {_CONFERENCE_WORDS[chosen.conferencing]}"
-        )
-    return f"{chosen.name}, {whose} lets users call {_USER_WORDS[chosen.user_calls]}"
+        lets = f"lets conferences call {_CONFERENCE_WORDS[chosen.conferencing]}"
+        at_home = chosen.conferencing is ConferencingScope.ORGANIZER_COUNTRY
+    else:
+        lets = f"lets users call {_USER_WORDS[chosen.user_calls]}"
+        at_home = chosen.user_calls is UserScope.DOMESTIC
+    return f"{chosen.name}, {whose} {lets}{_two_countries(entitlement) if at_home else ''}"
+
+
+def _two_countries(entitlement: Entitlement) -> str:
+    """The one place where a policy and a plan's minutes disagree about what is domestic."""
+    countries = entitlement.case.country, entitlement.case.number_country
+    if domestic_for_minutes(*countries) and not domestic_for_policy(*countries):
+        return "; for a policy the US and Canada are two"
+    return ""
+
+
+def _abroad(entitlement: Entitlement) -> bool:
+    return entitlement.case.country != entitlement.case.number_country
 
 
 def _prefix_told(verdict: policy.PrefixVerdict) -> str:
@@ -210,23 +231,23 @@ _UNSOLD_WORDS = {
 _COUNTRY_WORDS = {NO_COUNTRY: "of no country", "": "of a country we do not know"}
 
 _DESTINATION_WORDS = {
-    "DOMESTIC": "domestic",
-    "LISTED": "international, to a country that MCOPSTN2 reaches",
-    "UNLISTED": "international, to a country that no plan reaches",
-    "US_CA": "to the United States or Canada, in Zone A",
-    "ZONE_A": "to Zone A",
-    "OUTSIDE_ZONE_A": "outside Zone A",
+    Destination.DOMESTIC: "domestic",
+    Destination.LISTED: "international, to a country that MCOPSTN2 reaches",
+    Destination.UNLISTED: "international, to a country that no plan reaches",
+    Destination.US_CA: "to the United States or Canada, in Zone A",
+    Destination.ZONE_A: "to Zone A",
+    Destination.OUTSIDE_ZONE_A: "outside Zone A",
 }
 
 _CONFERENCE_WORDS = {
     ConferencingScope.ANY: "everywhere",
     ConferencingScope.ORGANIZER_COUNTRY: "only the organizer's country",
     ConferencingScope.ZONE_A: "only Zone A",
-    ConferencingScope.NONE: "nobody",
+    ConferencingScope.NONE: "nowhere",
 }
 
 _USER_WORDS = {
     UserScope.INTERNATIONAL: "everywhere",
     UserScope.DOMESTIC: "only their own country",
-    UserScope.NONE: "nobody",
+    UserScope.NONE: "nowhere",
 }
