@@ -25,6 +25,7 @@ from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.shadows import Shadows
 from talktime_server.ledger.store import Store
 from talktime_server.ledger.sweeper import Sweeper
+from talktime_server.ledger.upgrade import Upgrade
 from talktime_server.rpc.accounts import Accounts
 from talktime_server.rpc.authorization import Authorization
 from talktime_server.rpc.decks import RateDecks
@@ -72,11 +73,12 @@ class App:
 
 
 async def open_app(settings: Settings) -> App:
-    """Builds a process. Raises Unsafe when the store's settings would lose money, StoreAway when
-    there is none.
+    """Builds a process, and brings an older store up to date. Raises Unsafe when the store's settings
+    would lose money or a newer talktime wrote it, StoreAway when there is none.
     """
     store = Store(settings.store_url, timeout_s=settings.store_timeout_ms / 1000)
     await _refuse_unsafe(store)
+    await Upgrade(store, catalog.counted_licenses).run()
     ledger = Ledger(
         store,
         receipt_ttl_s=settings.receipt_ttl_seconds,

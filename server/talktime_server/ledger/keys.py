@@ -123,6 +123,16 @@ def secret() -> str:
     return "tt:{s00}:secret"
 
 
+def stored_version() -> str:
+    """String: the version of what is stored; absent in an empty store, and in one that version 1 wrote."""
+    return "tt:{s00}:data_version"
+
+
+def upgrade_mark() -> str:
+    """String: the tenant and the payer up to whom an upgrade has come."""
+    return "tt:{s00}:upgrade_mark"
+
+
 def probe() -> str:
     """String: written to see whether the store can be written."""
     return "tt:{s00}:probe"

@@ -1,0 +1,136 @@
+"""Brings a store that an older talktime wrote to this one's data version, before the first call is served (semantics 91).
+
+Almost everything older is read as it is, wherever it is read. What cannot wait are the counts of
+licences that size pools: an older store has none, and its pools would be empty until each payer is
+written again. Any number of processes may do this at once, and it may be cut off anywhere: a payer
+is counted once, by the script that keeps the counts, and who comes next goes on at the mark.
+
+A process of an older version that still runs beside counts nobody: a payer that it writes is
+counted when it is next written by this one.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from talktime_server.failure import Broken, Unsafe
+from talktime_server.ledger import keys
+from talktime_server.ledger.payers import WRITE_ROUNDS, PayerWriter, contended, read
+from talktime_server.ledger.profiles import Payer, payer_of
+from talktime_server.ledger.store import Script, Store
+
+DATA_VERSION = 2  # 1 had no pools, and did not keep its number
+PAGE = 500
+TELL_EVERY = 5_000  # payers
+MARK_LIFE_S = 3_600  # a mark that somebody left behind must not be trusted for ever
+
+log = structlog.get_logger()
+
+
+class Upgrade:
+    """`counted` names the counts of licences that a payer adds to."""
+
+    def __init__(self, store: Store, counted: Callable[[Payer], tuple[str, ...]]) -> None:
+        self._store = store
+        self._counted = counted
+        self._writer = PayerWriter(store, Script(store, "put_profile"), counted)
+
+    async def run(self) -> None:
+        """Returns when the store has this data version: with one question when it has it already.
+        Raises Unsafe for a store of a newer one, StoreAway when it cannot be asked or written.
+        """
+        stored = await self._stored()
+        if stored < DATA_VERSION:
+            await self._count_all()
+            await self._store.command("DEL", keys.upgrade_mark())
+            # Never over a number that is there: a newer process may have been faster.
+            await self._store.command("SET", keys.stored_version(), DATA_VERSION, "NX")
+            stored = await self._stored()
+        if stored > DATA_VERSION:
+            raise _too_new(str(stored))
+
+    async def _stored(self) -> int:
+        text = (await self._store.command("GET", keys.stored_version()) or b"1").decode()
+        if not (text.isascii() and text.isdigit()):
+            raise _too_new(text)
+        return int(text)
+
+    async def _count_all(self) -> None:
+        """Walks all payers by tenant and id, beginning after the mark."""
+        mark = (await self._store.command("GET", keys.upgrade_mark()) or b"").decode()
+        first, _, after = mark.partition(" ")
+        seen = 0
+        for tenant_id in await self._tenants(first):
+            position = after if tenant_id == first else ""
+            while ids := await self._payers(tenant_id, position):
+                await self._count(tenant_id, ids)
+                position = ids[-1]
+                mark = f"{tenant_id} {position}"  # no id has a space
+                await self._store.command("SET", keys.upgrade_mark(), mark, "EX", MARK_LIFE_S)
+                if (seen + len(ids)) // TELL_EVERY > seen // TELL_EVERY:
+                    log.info("store_upgrading", payers=seen + len(ids), tenant_id=tenant_id)
+                seen += len(ids)
+        if seen:
+            log.info("store_upgraded", payers=seen, data_version=DATA_VERSION)
+
+    async def _tenants(self, first: str) -> list[str]:
+        """All tenants from this one on, by id."""
+        least = f"[{first}" if first else "-"
+        shards = await self._store.commands(
+            [("ZRANGEBYLEX", keys.tenants(shard), least, "+") for shard in range(keys.SHARDS)]
+        )
+        return sorted(tenant_id.decode() for shard in shards for tenant_id in shard)
+
+    async def _payers(self, tenant_id: str, after: str) -> list[str]:
+        least = f"({after}" if after else "-"
+        ids = await self._store.command(
+            "ZRANGEBYLEX", keys.payers(tenant_id), least, "+", "LIMIT", 0, PAGE
+        )
+        return [payer_id.decode() for payer_id in ids]
+
+    async def _count(self, tenant_id: str, payer_ids: Sequence[str]) -> None:
+        """Has these payers counted, and reads those again that somebody else wrote meanwhile."""
+        for _ in range(WRITE_ROUNDS):
+            payers = await self._uncounted(tenant_id, payer_ids)
+            answers = await asyncio.gather(
+                *(self._writer.ask(tenant_id, payer, payer) for payer in payers)
+            )
+            payer_ids = [
+                payer.payer_id
+                for payer, answer in zip(payers, answers, strict=True)
+                if answer[0] == b"changed"
+            ]
+            if not payer_ids:
+                return
+        raise contended()
+
+    async def _uncounted(self, tenant_id: str, payer_ids: Sequence[str]) -> list[Payer]:
+        """Those that are not counted as they should be. The others stay untouched: a payer that is
+        written has the tenant's open calls judged again.
+        """
+        rows = await self._store.commands(
+            [("HMGET", keys.payer(tenant_id, name), "pv", "p", "n") for name in payer_ids]
+        )
+        found = [(_readable(tenant_id, row), (row[2] or b"").decode()) for row in rows]
+        return [payer for payer, now in found if payer and " ".join(self._counted(payer)) != now]
+
+
+def _readable(tenant_id: str, row: Sequence[Any]) -> Payer | None:
+    """One record that cannot be read is no reason to serve nobody."""
+    version, body, _ = row
+    if version is None:
+        return None
+    try:
+        return read(payer_of, (version, body))
+    except Broken as failure:
+        log.error("upgrade_passed_over", tenant_id=tenant_id, reason=failure.reason)
+        return None
+
+
+def _too_new(stored: str) -> Unsafe:
+    return Unsafe(
+        f"the store holds data version {stored}, this talktime reads up to {DATA_VERSION}: "
+        "start the talktime that wrote it or a newer one, or give this one another store"
+    )
