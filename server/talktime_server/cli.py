@@ -44,6 +44,7 @@ app.add_typer(tenants.group, name="tenant", help="Customer organisations and the
 app.add_typer(payers.group, name="payer", help="Users, organizers, resource accounts.")
 imports.add_to(payers.group)
 app.add_typer(licences.group, name="licence", help="Who holds which licence, and what each is for.")
+app.add_typer(licences.group, name="license", hidden=True)
 app.add_typer(policies.group, name="policy", help="Where users and conferences may call.")
 app.add_typer(limits.group, name="limit", help="How much may be called and spent, and where to.")
 app.add_typer(pools.group, name="pool", help="The minutes of plans in this month.")

@@ -60,8 +60,9 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
         ("a calling plan",),
         {"error.reason": "CREDITS_LICENSE_ALONE"},
     ),
-    ("licence assign dana NOPE", 2, ("add_licenses[0]",), {}),
-    ("licence assign nobody MCOPSTN1", 4, ("payer",), {}),
+    ("licence assign dana NOPE", 2, ("SKU 'NOPE' is not a licence", "licence list"), {}),
+    ("licence assign nobody MCOPSTN1", 4, ("no payer nobody",), {}),
+    ("license list", 0, ("MCOPSTN1",), {"licences.0.sku": "MCOPSTN8"}),
     (
         "licence list",
         0,
@@ -116,9 +117,14 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
         {},
     ),
     ("limit set dana --spend-per-day-each 5", 2, ("--spend-per-day-each: only a tenant",), {}),
-    ("limit set --open-calls -5", 2, ("max_open_calls",), {}),
+    (
+        "limit set --open-calls -5",
+        2,
+        ("--open-calls is not",),
+        {"error.faults.0.field": "tenant.max_open_calls"},
+    ),
     ("limit set", 2, ("Name a limit",), {}),
-    ("limit set dana --block x", 2, ("blocked_prefixes",), {}),
+    ("limit set dana --block x", 2, ("--block 'x' is not 1 to 15 digits",), {}),
     (
         "limit set --spend-per-day 2000 --spend-per-day-each 200 --costly-rate 1",
         0,
@@ -128,7 +134,7 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
     (
         "limit show dana",
         0,
-        ("200.00", "the tenant's", "its own"),
+        ("200.00", "2,000.00", "for each payer", "its payers together", "its own"),
         {"tenant.max_spend_per_day_per_payer_micros": 200_000_000},
     ),
     ("limit show", 0, ("Spend in a day",), {"max_payer_hold_percent": 0}),
@@ -143,11 +149,11 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
     ("block add dana --reason lost", 0, ("yes: lost",), {"blocked": True}),
     ("block remove dana --reason found", 0, ("Blocked", "no"), {"blocked": False}),
     ("block add dana", 2, ("--reason",), {}),
-    ("block add nobody --reason lost", 4, ("payer",), {}),
+    ("block add nobody --reason lost", 4, ("no payer nobody",), {}),
     (
         f"call quote bob {LONDON} --explain",
         3,
-        ("✗  credits licence", "What would help", "licence assign bob MCOPSTNC"),
+        ("✗  credits licence", "What would help", "licence assign bob MCOPSTNC --tenant contoso"),
         {"reason": "NO_CREDITS_LICENSE"},
     ),
     (
@@ -156,6 +162,19 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
         ("POOL US/MCOPSTN1", "pool.US/MCOPSTN1", "user_out.domestic"),
         {"sources.0.pool_id": "US/MCOPSTN1"},
     ),
+    (
+        f"call quote bob {PREMIUM}",
+        3,
+        ("✗  premium", "nothing opens it"),
+        {"reason": "PREMIUM_BARRED"},
+    ),
+    (
+        "call quote dana +18005550123 --type CONF_IN",
+        3,
+        ("payer put dana --toll-free --tenant contoso",),
+        {"reason": "POLICY"},
+    ),
+    ("call batch bob 911", 2, ("TO is an emergency number", "talktime call authorize"), {}),
     (f"call quote bob {WASHINGTON} --type ROBOT", 2, ("ROBOT",), {}),
 ]
 
@@ -191,6 +210,38 @@ def test_every_kind_of_outgoing_call_can_be_asked_for(served: Shell, call_type: 
 def test_a_call_to_an_unassigned_number_has_no_payer(served: Shell) -> None:
     asked = ("call", "authorize", "", LONDON, "--type", "UNASSIGNED_IN", "--json")
     assert served.ask(*asked).document["sources"][0]["kind"] == "CREDITS"
+
+
+def test_what_was_only_noted_has_no_tick(served: Shell) -> None:
+    shown = served.ask("call", "quote", "bob", WASHINGTON).out
+    (noted,) = [row for row in shown.splitlines() if "has no credits licence" in row]
+    assert noted.startswith("\N{EN DASH}  note")
+
+
+def test_every_limit_that_a_payers_calls_are_held_against_is_told_with_whose_it_is(
+    served: Shell,
+) -> None:
+    shell = Shell(served.state, {**served.variables, "TALKTIME_TENANT": "adatum"}, served.mark)
+    for typed in (
+        "tenant put adatum --currency USD --country US",
+        "payer put ines --country US",
+        "limit set --open-calls 30 --open-calls-each 3 --spend-per-month 500 --max-rate 2",
+        "limit set --costly-calls-per-day 9 --payer-share 40",
+        "limit set ines --open-calls 2 --calls-per-second 4",
+    ):
+        assert shell.ask(*typed.split()).code == 0, typed
+    rows = shell.ask("limit", "show", "ines").out.splitlines()
+    for told in (
+        ("Open calls at a time", "2", "its own"),
+        ("Open calls at a time", "30", "all its payers together"),
+        ("Calls that start in a second", "4", "its own"),
+        ("Spend in a month", "500.00", "all its payers together"),
+        ("Costly calls in a day", "9", "all its payers together"),
+        ("Dearest rate per minute", "2.00", "the tenant's"),
+        ("Share of the balance held", "40 %", "for each payer"),
+    ):
+        assert any(all(word in row for word in told) for row in rows), (told, rows)
+    assert not any("unassigned" in row for row in rows)
 
 
 def test_the_page_of_a_tenant_shows_everything(served: Shell) -> None:
@@ -242,6 +293,7 @@ def test_a_batch_tells_how_many_legs_are_granted(served: Shell) -> None:
     read = served.ask(*asked, "--id", "some")
     assert read.code == 3
     assert all(word in read.out for word in ("2 of 3 legs", "some-3", "zone-a/MCOMEETADV"))
+    assert f"call quote olga {PREMIUM} --type CONF_OUT --tenant contoso" in read.out
     again = served.ask(*asked, "--id", "some", "--json").document
     assert (again["authorized_legs"], again["verdicts"][0]["replayed"]) == (2, True)
     none = served.ask(*asked, "--all-or-none", "--json").document

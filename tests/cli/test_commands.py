@@ -18,6 +18,9 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
     ),
     ("tenant suspend fabrikam --cut", 0, ("SUSPENDED",), {"running_calls": "CUT"}),
     ("tenant resume fabrikam", 0, ("ACTIVE",), {"status": "ACTIVE"}),
+    ("tenant show northwind", 4, ("no tenant northwind",), {}),
+    ("tenant put bad,id", 2, ("TENANT has other characters",), {}),
+    ("tenant put contoso --floor 5", 2, ("--floor is not from",), {}),
     ("tenant put northwind", 2, ("--currency and --country",), {}),
     ("tenant put contoso --currency GBP", 7, ("urrency",), {"error.reason": "CURRENCY_FIXED"}),
     ("payer show alice", 0, ("MCOPSTNC", "Communications credits"), {"payer_id": "alice"}),
@@ -28,11 +31,16 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
         ("Carol", "GB"),
         {"licenses.0": "MCOPSTN1"},
     ),
-    ("payer show nobody", 4, ("payer",), {}),
+    ("payer show nobody", 4, ("There is no payer nobody.",), {"error.reason": "UNKNOWN_PAYER"}),
     ("payer put dave", 2, ("--country",), {}),
     ("funds add 2.50 --id INV-1", 0, ("2.50 USD",), {"balance.currency_code": "USD"}),
     ("funds add 2.51 --id INV-1", 7, ("another id",), {"error.reason": "IDEMPOTENCY_MISMATCH"}),
-    ("balance", 0, ("Free", "USD", "Open calls"), {"balance.currency_code": "USD"}),
+    (
+        "balance",
+        0,
+        ("Free", "Spent from credits", "Spent today, invoice included", "Open calls"),
+        {"balance.currency_code": "USD"},
+    ),
     (
         "entries --reference first",
         0,
@@ -43,6 +51,8 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
     ("rates show +442079460018", 0, ("United Kingdom", "0.03"), {"rates.0.prefix": "44"}),
     ("rates activate first", 0, ("first", "yes"), {"active": True, "row_count": 2}),
     ("rates activate nope", 4, ("There is no deck nope",), {}),
+    ("rates shadow nope", 4, ("There is no deck nope",), {}),
+    ("rates shadow first", 0, ("Deck first is no shadow deck",), {"calls": 0}),
     ("rates activate first --rows 9", 7, ("Import it again",), {}),
     (f"call quote alice {LONDON}", 0, ("✓", "licence", "0.30 USD"), {"granted_seconds": 600}),
     (f"call quote bob {LONDON}", 3, ("✗", "MCOPSTNC"), {"reason": "NO_CREDITS_LICENSE"}),
@@ -55,12 +65,12 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
     (
         f"call authorize bob {LONDON} --id b-1",
         3,
-        ("REFUSED: NO_CREDITS_LICENSE",),
+        ("REFUSED: NO_CREDITS_LICENSE", f"call quote bob {LONDON} --tenant contoso"),
         {"call_id": "b-1"},
     ),
-    ("call authorize alice 12 --id a-2", 2, ("to_number",), {"error.faults.0.rule": "NOT_E164"}),
+    ("call authorize alice 12 --id a-2", 2, ("TO is not",), {"error.faults.0.field": "to_number"}),
     ("call extend to-extend 600 --sequence 1", 0, ("20 min",), {"granted_seconds": 1200}),
-    ("call extend nobody 600", 4, ("call",), {}),
+    ("call extend nobody 600", 4, ("no call nobody",), {}),
     ("call settle to-settle 61", 0, ("0.06 USD", "billed 2 min"), {"charged_micros": 60_000}),
     ("call settle to-settle 62", 7, ("settled before",), {}),
     (
@@ -102,6 +112,9 @@ def test_a_first_answer_is_given_again(served: Shell) -> None:
     asked = ("call", "authorize", "alice", LONDON, "--id", "again-1")
     served.run(*asked)
     assert "the first answer again" in served.run(*asked).out
+    more = ("call", "extend", "again-1", "60", "--sequence", "1")
+    assert served.run(*more).code == 0
+    assert "the last answer again" in served.run(*more).out
 
 
 def test_the_next_extension_is_found_when_none_is_named(served: Shell) -> None:

@@ -131,6 +131,11 @@ def test_a_time_needs_its_zone(served: Shell, text: str) -> None:
     assert (refused.code, "2026-12-01T00:00:00Z" in refused.err) == (2, True)
 
 
+def test_a_time_that_is_past_is_refused(served: Shell) -> None:
+    refused = served.run("rates", "activate", "first", "--at", "2026-01-01T00:00:00Z")
+    assert (refused.code, "leave --at out" in refused.err) == (2, True)
+
+
 def test_a_deck_of_one_tenant_is_named_and_taken_back(served: Shell, tmp_path: Path) -> None:
     """The tenant that the environment names (here contoso) must not narrow what a deck prices by itself."""
     version = stored(served, tmp_path, "usd-own", "44,Own,0.01,0,60,60,USD")
@@ -138,7 +143,8 @@ def test_a_deck_of_one_tenant_is_named_and_taken_back(served: Shell, tmp_path: P
     assert [scope["tenant_id"] for scope in own["scopes"]] == ["contoso"]
     assert "tenant contoso, from" in served.run("rates", "show").out
     taken = served.run("rates", "deactivate", "--tenant", "contoso")
-    assert (taken.code, "no deck of its own for tenant contoso" in taken.out) == (0, True)
+    assert (taken.code, "Taken out: usd-own" in taken.out) == (0, True)
+    assert "There was none" in served.run("rates", "deactivate", "--tenant", "contoso").out
     common = served.run("rates", "deactivate", "--json")
     assert common.code == 2
     assert {fault["field"] for fault in common.error["faults"]} == {"currency_code", "shadow"}
@@ -162,8 +168,10 @@ def test_a_shadow_deck_is_reported_on(served: Shell, tmp_path: Path) -> None:
     assert found["lines"][0]["shadow_destination"] == "Shadow"
     told = served.run("rates", "shadow", version).out
     assert "Priced differently" in told
+    assert "talk time granted and paid by money" in told
     assert "0.06" in told
-    assert served.run("rates", "deactivate", "--shadow", "--currency", "USD").code == 0
+    taken = served.run("rates", "deactivate", "--shadow", "--currency", "USD", "--json")
+    assert taken.document["taken_out"] == [version]
     assert served.run("rates", "shadow", "no-such-deck").code == 4
 
 

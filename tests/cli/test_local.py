@@ -11,6 +11,7 @@ import typer
 
 from cli.command import Shell
 from talktime_server.commands.money import decimal_of, micros_of
+from talktime_server.commands.output import talk_time
 
 # Every command there is: each shows how to use it, with an example.
 COMMANDS = (
@@ -194,3 +195,19 @@ def test_the_doctor_names_a_port_in_use_and_a_store_that_is_away(alone: Shell) -
 def test_tests_are_run_in_a_checkout(alone: Shell) -> None:
     shown = alone.run("test", "--collect-only", "-q", "tests/cli/test_local.py")
     assert (shown.code, "test_local.py" in shown.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (90, "90 s"),
+        (720, "12 min"),
+        (3600, "1 h"),
+        (7260, "121 min"),
+        (11_120, "3 h 5 min 20 s"),
+        (86_520, "24 h 2 min"),
+    ],
+)
+def test_a_length_is_told_as_people_say_it(seconds: int, text: str) -> None:
+    assert talk_time(seconds) == text

@@ -10,7 +10,7 @@ from talktime_server.commands.output import facts, instant, line, table
 from talktime_server.commands.session import Session, asks
 
 if TYPE_CHECKING:
-    from talktime import Balance, Client, Conservation, Entry, PoolMovement
+    from talktime import Balance, Client, Conservation, Entry, PoolMovement, TenantBalance
 
 funds = typer.Typer(no_args_is_help=True)
 
@@ -61,14 +61,13 @@ def balance(session: Session) -> None:
     pairs = [
         *_money(now),
         ("Added in all", money(answer.loaded_micros, currency)),
-        ("Spent", money(answer.spent_micros, currency)),
+        ("Spent from credits", money(answer.spent_micros, currency)),
         ("Expired", money(answer.expired_micros, currency)),
         ("Refunded", money(answer.refunded_micros, currency)),
         ("Uncollected", money(answer.uncollected_micros, currency)),
-        ("Spent today", money(answer.spent_today_micros, currency)),
-        ("Spent this month", money(answer.spent_this_month_micros, currency)),
-        ("On the invoice", _if_any(answer.postpaid_micros, currency)),
-        ("Set aside for it", _if_any(answer.postpaid_held_micros, currency)),
+        ("Spent today, invoice included", money(answer.spent_today_micros, currency)),
+        ("Spent this month, invoice included", money(answer.spent_this_month_micros, currency)),
+        *invoice_facts(answer, currency),
         ("Open calls", answer.open_calls),
         ("Holds ended by time", answer.abandoned_calls),
         ("Unused credits end", instant(answer.expire_time)),
@@ -161,6 +160,18 @@ def proof_row(proof: "Conservation") -> tuple[object, ...]:
     return (*map(decimal_of, sums), proof.entries, proof.conserved)
 
 
+def invoice_facts(
+    answer: "TenantBalance", currency: str, *, always: bool = False
+) -> list[tuple[str, object]]:
+    """What is on the invoice and set aside for it, both or neither: one without the other reads as if it were all."""
+    if not (always or answer.postpaid_micros or answer.postpaid_held_micros):
+        return []
+    return [
+        ("On the invoice", money(answer.postpaid_micros, currency)),
+        ("Set aside for the invoice", money(answer.postpaid_held_micros, currency)),
+    ]
+
+
 def _tenant_ids(client: "Client") -> list[str]:
     return [tenant.tenant_id for tenant in client.list_tenants(page_size=500)]
 
@@ -198,10 +209,6 @@ def _invoice(entry: "Entry") -> str:
 def _moved(movement: "PoolMovement") -> str:
     used, held = movement.used_delta_seconds // 60, movement.held_delta_seconds // 60
     return f"{movement.pool_id} {movement.month}: {used:+}, {held:+} min"
-
-
-def _if_any(micros: int, currency: str) -> str:
-    return money(micros, currency) if micros else ""
 
 
 def add_to(root: typer.Typer) -> None:

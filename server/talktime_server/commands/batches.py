@@ -17,6 +17,7 @@ from talktime_server.commands.calls import (
     paid_by,
 )
 from talktime_server.commands.exits import Exit, Stop
+from talktime_server.commands.explaining import Drawing, ask_why, explainable
 from talktime_server.commands.output import facts, line, table, talk_time
 from talktime_server.commands.session import Region, Session, asks
 from talktime_server.words import CallType
@@ -54,7 +55,7 @@ def batch(
 ) -> None:
     """Decides several legs at once, in their order, and holds what pays for each. Legs extend, settle and release singly.
 
-    Exits 3 unless every leg is granted.
+    Exits 3 unless every leg is granted. An emergency number, which nothing may refuse, is asked for with talktime call authorize.
 
     Example: talktime call batch olga +442079460018 +493023125123 --conference weekly --tenant contoso
 
@@ -78,7 +79,8 @@ def batch(
         legs = [_named(leg, f"{legs_id}-{place}") for place, leg in enumerate(legs, 1)]
     with session.client(region) as client:
         answer = client.authorize_batch(legs, all_or_none=all_or_none)
-    _show(session, legs, answer)
+    why = _why(session, legs, answer, region)
+    _show(session, legs, answer, why)
     end(answer.authorized_legs == len(legs))
 
 
@@ -91,7 +93,15 @@ def _named(leg: "Leg", call_id: str) -> "Leg":
     return replace(leg, call_id=call_id)
 
 
-def _show(session: Session, legs: "list[Leg]", answer: "Batch") -> None:
+def _why(session: Session, legs: "list[Leg]", answer: "Batch", region: str) -> Drawing | None:
+    """Where to ask about the first leg that was refused for a reason of its own."""
+    for leg, verdict in zip(legs, answer.verdicts, strict=True):
+        if explainable(verdict.reason):
+            return ask_why(session, leg, region)
+    return None
+
+
+def _show(session: Session, legs: "list[Leg]", answer: "Batch", why: Drawing | None) -> None:
     rows = [_row(leg.to_number, each) for leg, each in zip(legs, answer.verdicts, strict=True)]
     granted, asked = answer.authorized_legs, len(legs)
     last = answer.verdicts[-1].balance
@@ -100,6 +110,7 @@ def _show(session: Session, legs: "list[Leg]", answer: "Batch") -> None:
         table("", _COLUMNS, rows),
         line(f"{granted} of {asked} legs are granted.", "green" if granted == asked else "yellow"),
         facts("", money_left(last)),
+        *([why] if why else []),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talktime_server.commands.exits import Exit
-from talktime_server.commands.explaining import explained
+from talktime_server.commands.explaining import ask_why, explainable, explained
 from talktime_server.commands.money import micros_of, money
 from talktime_server.commands.output import facts, instant, talk_time
 from talktime_server.commands.session import Region, Session, asks
@@ -81,7 +81,7 @@ def quote(
             requested_seconds=seconds,
             routing_number=routing_number,
         )
-    why = explained(answer, payer_id) if explain else ()
+    why = explained(answer, payer_id, session.tenant_id) if explain else ()
     session.show(answer, facts("", _verdict(answer)), *why)
     end(answer.authorized)
 
@@ -109,6 +109,9 @@ def authorize(
 
     Example: talktime call authorize helpline +448081570192 --type UCAP_IN --tenant contoso
     """
+    from talktime import CallType as Word
+    from talktime import Leg
+
     with session.client(region) as client:
         answer = client.authorize(
             payer_id,
@@ -121,7 +124,9 @@ def authorize(
             requested_seconds=seconds,
             routing_number=routing_number,
         )
-    session.show(answer, facts("", [("Call", answer.call_id), *_verdict(answer)]))
+    leg = Leg(payer_id, Word(call_type), to_number, from_number=from_number)
+    why = (ask_why(session, leg, region),) if explainable(answer.reason) else ()
+    session.show(answer, facts("", [("Call", answer.call_id), *_verdict(answer)]), *why)
     end(answer.authorized)
 
 
@@ -144,7 +149,7 @@ def extend(
     with session.client() as client:
         number = sequence or client.get_call(call_id).extend_sequence + 1
         answer = client.extend(call_id, number, seconds)
-    pairs = [("Call", call_id), ("Extension", number), *_verdict(answer)]
+    pairs = [("Call", call_id), ("Extension", number), *_verdict(answer, "the last answer again")]
     session.show(answer, facts("", pairs))
     end(answer.authorized)
 
@@ -263,14 +268,16 @@ def _fields(
     return CallFields(payer_id, Word(call_type), to_number, from_number)
 
 
-def _verdict(answer: "Authorization | Extension | Quote") -> Iterable[tuple[str, object]]:
+def _verdict(
+    answer: "Authorization | Extension | Quote", again: str = "the first answer again"
+) -> Iterable[tuple[str, object]]:
     currency = answer.balance.currency_code if answer.balance else ""
     granted = talk_time(answer.granted_seconds) if answer.authorized else ""
     last = ", and the money covers no more" if answer.final_grant and granted else ""
     number = f"{answer.number_class or ''} {answer.country}".strip()
     return [
         ("Answer", f"{answer.outcome}: {answer.reason}" if answer.reason else answer.outcome),
-        ("Remarks", "the first answer again" if getattr(answer, "replayed", False) else ""),
+        ("Remarks", again if getattr(answer, "replayed", False) else ""),
         ("Granted", granted + last),
         ("Hold lives", talk_time(answer.lease_seconds) if granted else ""),
         ("Paid by", paid_by(answer)),

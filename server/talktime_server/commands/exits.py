@@ -4,9 +4,12 @@ Heavy imports wait until they are needed, here and in all of these rooms, so tha
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
+
+from talktime_server.commands.options import option_of
 
 if TYPE_CHECKING:
     from talktime import TalktimeError, Violation
@@ -92,6 +95,18 @@ def stop_for(error: "TalktimeError", target: str) -> Stop:
     )
 
 
+def naming(stop: Stop, asked: Mapping[str, object]) -> Stop:
+    """The stop of a command that asked for something there is not, with the id it asked for: the service, which is told
+    many of them, names none.
+    """
+    argument, text = _UNKNOWN.get(stop.reason, ("", ""))
+    wanted = asked.get(argument)
+    if not wanted:
+        return stop
+    told = text.format(wanted)
+    return Stop(stop.code, told, reason=stop.reason, outcome=stop.outcome, faults=stop.faults)
+
+
 def sentence(text: object, *, capital: bool = True) -> str:
     """A text as a sentence of its own."""
     said = str(text).strip() or "no reason was given"
@@ -120,7 +135,8 @@ def _wrong_fields(violations: "tuple[Violation, ...]") -> str:
     if len(violations) > 1:
         return f"{len(violations)} fields are refused:"
     (only,) = violations
-    return f"{only.field} {sentence(only.text, capital=False)}{_OPTION_HINTS.get(only.field, '')}"
+    hint = _HINTS.get((only.field, only.rule)) or _HINTS.get(("", only.rule), "")
+    return f"{option_of(only.field)} {sentence(only.text, capital=False)}{hint}"
 
 
 def _fault(violation: "Violation") -> Fault:
@@ -140,7 +156,27 @@ _CODES = {
     "Cancelled": Exit.INTERRUPTED,
 }
 
-_OPTION_HINTS = {"tenant_id": " Name it with --tenant or TALKTIME_TENANT."}
+# By field and rule; an empty field is any.
+_HINTS = {
+    ("tenant_id", "MISSING_FIELD"): " Name it with --tenant or TALKTIME_TENANT.",
+    ("", "UNKNOWN_LICENSE"): " `talktime licence list` shows those there are.",
+    ("", "UNKNOWN_POLICY"): " `talktime policy list` shows those there are.",
+    ("", "EMERGENCY_IN_BATCH"): " `talktime call authorize` does.",
+}
+
+# The command's argument that was asked for, and how it is told that there is none.
+_UNKNOWN = {
+    "UNKNOWN_TENANT": (
+        "tenant_id",
+        "There is no tenant {}. `talktime tenant list` shows those there are.",
+    ),
+    "UNKNOWN_PAYER": (
+        "payer_id",
+        "There is no payer {}. `talktime payer list` shows those there are.",
+    ),
+    "UNKNOWN_CALL": ("call_id", "There is no call {}: it never was, or is no longer kept."),
+    "UNKNOWN_DECK": ("deck", "There is no deck {}. `talktime rates show` lists those stored."),
+}
 
 _NOT_RUNNING = (
     "No service answers at {target}. Start one with `talktime serve`,"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from talktime_server.commands.exits import Exit, Fault, Stop, stop_for
-from talktime_server.commands.output import Progress, console, line, progress, table
+from talktime_server.commands.output import Progress, console, counted, line, progress, table
 from talktime_server.commands.session import Session, asks
 
 if TYPE_CHECKING:
@@ -318,7 +318,7 @@ def _failed_with(future: "Future[Came]", error: "TalktimeError") -> bool:
 
 
 def _so_far(came: Came) -> str:
-    return f"{came.stored:,} payers are stored. Run it again: it goes on where it was."
+    return f"{counted(came.stored, 'payer is', 'payers are')} stored. Run it again: it goes on where it was."
 
 
 def _refuse(session: Session, faults: Sequence[Fault], text: str, reason: str) -> NoReturn:
@@ -344,8 +344,8 @@ def _finish(session: Session, came: Came) -> None:
     if skipped and not session.output.as_json:
         _draw(skipped)
     text = (
-        f"{came.created:,} payers are new, {came.changed:,} changed,"
-        f" {came.unchanged:,} were so already"
+        f"{counted(came.created, 'payer is', 'payers are')} new, {came.changed:,} changed,"
+        f" {counted(came.unchanged, 'was', 'were')} so already"
     )
     document = {
         "created": came.created,
@@ -354,5 +354,6 @@ def _finish(session: Session, came: Came) -> None:
         "skipped_rows": lines_skipped,
         "faults": [fault.as_document() for fault in skipped[:FAULTS_TOLD]],
     }
-    more = f"; {lines_skipped:,} rows were bad and are not stored." if skipped else "."
+    bad = counted(lines_skipped, "row was bad and is", "rows were bad and are")
+    more = f"; {bad} not stored." if skipped else "."
     session.show(document, line(text + more))

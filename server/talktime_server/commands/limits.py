@@ -12,6 +12,7 @@ import typer
 
 from talktime_server.commands.exits import Exit, Stop
 from talktime_server.commands.money import decimal_of, micros_of
+from talktime_server.commands.options import option_of
 from talktime_server.commands.output import facts, table
 from talktime_server.commands.session import Session, asks
 
@@ -190,7 +191,7 @@ def set_(
 
 @asks(group, "show")
 def show(session: Session, payer_id: PayerOrTenant = "") -> None:
-    """Shows the limits of a tenant, or those that one payer's calls are held against.
+    """Shows the limits of a tenant, or all that one payer's calls are held against, and whose each is.
 
     Example: talktime limit show --tenant contoso
 
@@ -272,7 +273,7 @@ def _set_tenant(session: Session, given: Mapping[str, Any], moved: Prefixes) -> 
 def _set_payer(session: Session, payer_id: str, given: Mapping[str, Any], moved: Prefixes) -> None:
     own = {limit.payer for limit in LIMITS}
     if other := [field for field in given if field not in own]:
-        names = ", ".join(map(_option, other))
+        names = ", ".join(map(option_of, other))
         raise Stop(Exit.USAGE, f"{names}: only a tenant has it; leave the payer out.")
     with session.client() as client:
         changed = moved.applied(replace(client.get_payer(payer_id), **given))
@@ -289,19 +290,36 @@ def _show_tenant(session: Session, tenant: "Tenant") -> None:
 
 
 def _show_payer(session: Session, tenant: "Tenant", payer: "Payer") -> None:
-    rows = []
-    for limit in LIMITS:
-        own, each = _value(payer, limit.payer), _value(tenant, limit.each)
-        if limit.payer == "max_rate_per_minute_micros":
-            each = tenant.max_rate_per_minute_micros
-        if own or each:
-            rows.append((limit.told, limit.text(own or each), "its own" if own else "the tenant's"))
-    columns = ("Limit", f">{payer.payer_id}", "Whose")
-    drawn = table(f"Money in {tenant.currency_code}", columns, rows)
+    rows = [
+        (limit.told, limit.text(value), whose)
+        for limit in LIMITS
+        for value, whose in _held_against(limit, tenant, payer)
+        if value
+    ]
+    columns = ("Limit", ">At most", "Whose")
+    title = f"What calls of {payer.payer_id} are held against, money in {tenant.currency_code}"
+    drawn = table(title, columns, rows or [("none is set", "", "")])
     lists = [*prefix_facts(payer)]
     if tenant.blocked_prefixes or tenant.allowed_prefixes:
         lists += [(f"Tenant: {name.lower()}", text) for name, text in prefix_facts(tenant)]
     session.show(_payer_document(tenant, payer), drawn, facts("", lists))
+
+
+def _held_against(limit: Limit, tenant: "Tenant", payer: "Payer") -> Iterator[tuple[int, str]]:
+    """What a payer's calls are held against: its own limit or the tenant's for each payer, and the whole tenant's."""
+    whole, own = _value(tenant, limit.tenant), _value(payer, limit.payer)
+    if limit.tenant in _ONE_IN_FORCE:
+        yield (own, _OWN) if own else (whole, "the tenant's")
+    elif limit.tenant != _OF_NO_PAYER:
+        yield (own, _OWN) if own else (_value(tenant, limit.each), "the tenant's, for each payer")
+        yield whole, "the tenant's, for all its payers together"
+
+
+# A payer's own ceiling takes the place of the tenant's, and what is costly is the tenant's word alone: neither adds up.
+_ONE_IN_FORCE = ("max_rate_per_minute_micros", "costly_rate_per_minute_micros")
+# Nobody is assigned to such numbers.
+_OF_NO_PAYER = "max_unassigned_calls_per_minute"
+_OWN = "its own"
 
 
 def _tenant_document(tenant: "Tenant") -> dict[str, object]:
@@ -323,19 +341,6 @@ def _fields(record: "Payer | Tenant", names: Iterable[str]) -> dict[str, object]
 def _value(record: "Payer | Tenant", field: str) -> int:
     value: int = getattr(record, field) if field else 0
     return value
-
-
-def _option(field: str) -> str:
-    """The option that sets a field which only tenants have."""
-    name = field.removeprefix("max_").removesuffix("_micros").replace("_per_payer", "_each")
-    return _OPTIONS.get(field, f"--{name.replace('_', '-')}")
-
-
-_OPTIONS = {
-    "costly_rate_per_minute_micros": "--costly-rate",
-    "max_payer_hold_percent": "--payer-share",
-    "max_unassigned_calls_per_minute": "--unassigned-per-minute",
-}
 
 
 def _digits(prefix: str) -> str:

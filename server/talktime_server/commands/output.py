@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from talktime_server.commands.exits import Stop
+from talktime_server.commands.options import option_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 # A pipe has no width; a file or a pager takes lines this long.
 _PIPE_COLUMNS = 160
 _BAR_CELLS = 10
+_HOUR_S = 3600
+_LONG_S = 3 * _HOUR_S
 
 # Hears how much is done, and how much there is.
 Progress = Callable[[int, int], None]
@@ -46,9 +49,8 @@ class Output:
         sys.stderr.write(f"talktime: {_printable(stop.text)}\n")
         if len(stop.faults) > 1:
             for fault in stop.faults:
-                sys.stderr.write(
-                    f"  {_printable(fault.field)}: {_printable(fault.text)} ({fault.rule})\n"
-                )
+                told = f"{option_of(fault.field)}: {fault.text} ({fault.rule})"
+                sys.stderr.write(f"  {_printable(told)}\n")
 
 
 def console(*, stderr: bool = False, color: bool = True) -> "Console":
@@ -159,10 +161,18 @@ def instant(at: datetime | None) -> str:
 
 
 def talk_time(seconds: int) -> str:
-    """A length for people: "90 s", "10 min", "24 h"."""
-    if seconds and seconds % 3600 == 0:
-        return f"{seconds // 3600} h"
-    return f"{seconds // 60} min" if seconds and seconds % 60 == 0 else f"{seconds} s"
+    """A length for people: "90 s", "10 min", "24 h 2 min". What is short stays in the one unit it was asked for in."""
+    if seconds < _LONG_S and seconds % _HOUR_S:
+        return f"{seconds} s" if seconds % 60 else f"{seconds // 60} min"
+    hours, rest = divmod(seconds, _HOUR_S)
+    minutes_, left = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes_, "min"), (left, "s"))
+    return " ".join(f"{count:,} {unit}" for count, unit in parts if count) or "0 s"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A count with its noun and verb: "1 payer is new", "2 payers are new"."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def plain(value: Any) -> Any:

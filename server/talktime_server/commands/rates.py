@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +84,7 @@ def activate_(
 
     Example: talktime rates activate 2026-12 --at 2026-12-01T00:00:00Z
     """
-    from_time = _time_of(at) if at else None
+    from_time = _later(_time_of(at)) if at else None
     with session.client() as client:
         in_force = client.activate_rate_deck(
             deck,
@@ -110,13 +110,19 @@ def deactivate(
     Example: talktime rates deactivate --tenant contoso
     """
     with session.client() as client:
+        before = client.get_rate_decks().decks
         client.deactivate_rate_deck(currency, deck_tenant_id=tenant, shadow=shadow)
+    taken = [deck for deck in before if _in_place(deck, tenant, currency, shadow=shadow)]
     whose = f"tenant {tenant}" if tenant else currency
     kind = "shadow deck" if shadow else "deck of its own"
-    session.show(
-        {"tenant_id": tenant, "currency_code": currency, "shadow": shadow},
-        line(f"There is no {kind} for {whose} in force now."),
+    versions = ", ".join(deck.deck_version for deck in taken)
+    text = (
+        f"Taken out: {versions}, the {kind} of {whose}."
+        if taken
+        else f"There was none: no {kind} of {whose}."
     )
+    document = {"tenant_id": tenant, "currency_code": currency, "shadow": shadow}
+    session.show({**document, "taken_out": [deck.deck_version for deck in taken]}, line(text))
 
 
 @asks(group, "shadow", of_tenant=False)
@@ -127,10 +133,17 @@ def shadow_(
 ) -> None:
     """Shows what a shadow deck would have changed: the calls it priced too, and where the price differs.
 
+    It counts the talk time that was granted and that money pays: refused calls and minutes of pools are left out.
+
     Example: talktime rates shadow 2027-01 --lines 20
     """
     with session.client() as client:
         report = client.get_shadow_report(deck, page_size=lines)
+        scopes = [scope for each in _stored(client, deck) for scope in each.scopes]
+    if not (report.calls or any(scope.shadow for scope in scopes)):
+        text = f"Deck {deck} is no shadow deck, and has priced no call as one. Next: {typed(f'rates activate {deck} --shadow')}"
+        session.show(report, line(text))
+        return
     columns = (
         "Destination",
         "Prefix",
@@ -141,9 +154,13 @@ def shadow_(
         ">Shadow",
         ">Change",
     )
-    drawings = [facts(f"What deck {deck} would have changed", _shadow_facts(report))]
+    title = f"What deck {deck} would have changed in talk time granted and paid by money"
+    drawings = [line(title), facts("", _shadow_facts(report))]
     if report.lines:
         drawings.append(table("", columns, map(_shadow_row, report.lines)))
+    drawings.append(
+        line("Calls that were refused and minutes that pools paid are left out.", "dim")
+    )
     session.show(report, *drawings)
 
 
@@ -191,6 +208,13 @@ def _time_of(text: str) -> datetime:
             Exit.USAGE, f"--at: {text!r} is not a time with its zone, as 2026-12-01T00:00:00Z."
         )
     return found
+
+
+def _later(time: datetime) -> datetime:
+    if time <= datetime.now(UTC):
+        text = f"--at: {instant(time)} is past; leave --at out to put the deck in force now."
+        raise Stop(Exit.USAGE, text)
+    return time
 
 
 def _read(file: Path) -> "DeckFile":
@@ -253,11 +277,23 @@ def _progress(session: Session) -> "Iterator[Progress | None]":
 
 
 def _stored_rows(client: "Client", deck: str) -> int:
-    for stored in client.get_rate_decks().decks:
-        if stored.deck_version == deck:
-            return stored.row_count
+    for stored in _stored(client, deck):
+        return stored.row_count
     raise Stop(
         Exit.NOT_FOUND, f"There is no deck {deck}. `talktime rates show` lists those stored."
+    )
+
+
+def _stored(client: "Client", deck: str) -> "list[RateDeck]":
+    """The stored deck of that version, if there is one."""
+    return [each for each in client.get_rate_decks().decks if each.deck_version == deck]
+
+
+def _in_place(deck: "RateDeck", tenant_id: str, currency: str, *, shadow: bool) -> bool:
+    """Whether a deck is in force, or planned, where one is to be taken out."""
+    own = tenant_id or deck.currency_code == currency
+    return bool(own) and any(
+        scope.tenant_id == tenant_id and scope.shadow is shadow for scope in deck.scopes
     )
 
 

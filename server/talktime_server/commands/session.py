@@ -4,7 +4,7 @@ import inspect
 import ipaddress
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from talktime_server.commands.exits import Exit, Stop, sentence, stop_for
+from talktime_server.commands.exits import Exit, Stop, naming, sentence, stop_for
 from talktime_server.commands.output import Output
 
 if TYPE_CHECKING:
@@ -149,19 +149,19 @@ def asks(
     def register(
         command: Callable[Concatenate[Session, P], None],
     ) -> Callable[Concatenate[Session, P], None]:
+        _, *arguments = inspect.signature(command).parameters.values()
+        named = [argument.name for argument in arguments]
+
         def run(**given: Any) -> None:
-            output = Output(as_json=given.pop("as_json"))
-            with ending(output):
-                own = {
-                    option: given.pop(option) for option in ("target", "token", "token_file", "ca")
-                }
+            output = Output(as_json=given["as_json"])
+            with ending(output, given):
+                own = {option: given[option] for option in ("target", "token", "token_file", "ca")}
                 # Commands about tenants themselves name theirs as an argument.
-                tenant_id = given.pop("tenant_id") if of_tenant else ""
+                tenant_id = given["tenant_id"] if of_tenant else ""
                 session = Session(tenant_id=tenant_id, output=output, **own)
                 ask: Callable[..., None] = command
-                ask(session, **given)
+                ask(session, **{name: given[name] for name in named})
 
-        _, *arguments = inspect.signature(command).parameters.values()
         options = _session_options(of_tenant)
         _present(run, command, [*arguments, *options])
         group.command(name)(run)
@@ -171,12 +171,14 @@ def asks(
 
 
 @contextmanager
-def ending(output: Output) -> Iterator[None]:
-    """Ends a command that stops: its sentence on standard error, and its exit code."""
+def ending(output: Output, asked: Mapping[str, object] | None = None) -> Iterator[None]:
+    """Ends a command that stops: its sentence on standard error, and its exit code. `asked` is what was typed, by the
+    names of the command's arguments.
+    """
     try:
         yield
     except Stop as stop:
-        output.fail(stop)
+        output.fail(naming(stop, asked or {}))
         raise typer.Exit(int(stop.code)) from None
     except BrokenPipeError:
         # Whoever read the answer has gone, as `head` does; nothing is wrong.

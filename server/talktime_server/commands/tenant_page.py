@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from talktime_server.commands.accounts import invoice_facts
 from talktime_server.commands.limits import prefix_facts, tenant_limits
 from talktime_server.commands.money import money
 from talktime_server.commands.output import facts, instant, line, plain, table
@@ -68,15 +69,13 @@ def _money(tenant: "Tenant", now: "TenantBalance") -> list[tuple[str, object]]:
         return money(micros, tenant.currency_code)
 
     balance = now.balance
-    invoice = now.postpaid_micros or now.postpaid_held_micros or tenant.billing_mode == "POSTPAID"
     return [
         ("Balance", amount(balance.settled_micros) if balance else ""),
         ("Set aside for calls", amount(balance.held_micros) if balance else ""),
         ("Free", amount(balance.available_micros) if balance else ""),
-        ("Spent today", amount(now.spent_today_micros)),
-        ("Spent this month", amount(now.spent_this_month_micros)),
-        ("On the invoice", amount(now.postpaid_micros) if invoice else ""),
-        ("Set aside for it", amount(now.postpaid_held_micros) if invoice else ""),
+        ("Spent today, invoice included", amount(now.spent_today_micros)),
+        ("Spent this month, invoice included", amount(now.spent_this_month_micros)),
+        *invoice_facts(now, tenant.currency_code, always=tenant.billing_mode == "POSTPAID"),
         ("Unused credits end", instant(now.expire_time)),
         ("Recharge", NO_RECHARGE),
         ("Open calls", now.open_calls),

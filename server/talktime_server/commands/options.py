@@ -1,0 +1,68 @@
+"""What a person types for a field of the contract, so that a refused field is named as it was typed.
+
+Programs keep the contract's own names: they read the faults of the error's document.
+"""
+
+_INDEX = "["
+
+
+def option_of(field: str) -> str:
+    """The option or argument that sets a field, as "tenant.floor_micros" or "licenses[0]"; the field itself when no
+    option does, or more than one.
+    """
+    for part in reversed(field.split(".")):
+        if option := _OPTIONS.get(part.partition(_INDEX)[0]):
+            return option
+    return field
+
+
+_OPTIONS = {
+    "tenant_id": "TENANT",
+    "payer_id": "PAYER",
+    "to_number": "TO",
+    "from_number": "--from",
+    "routing_number": "--routing-number",
+    "conference_id": "--conference",
+    "conference_budget_micros": "--budget",
+    "requested_seconds": "--seconds",
+    "additional_seconds": "SECONDS",
+    "duration_seconds": "SECONDS",
+    "sequence": "--sequence",
+    "amount_micros": "AMOUNT",
+    "funding_id": "--id",
+    "expire_days": "--expire-days",
+    "reference_id": "--reference",
+    "row_count": "--rows",
+    "currency_code": "--currency",
+    "country": "--country",
+    "display_name": "--name",
+    "phone_number": "--phone-number",
+    "licenses": "--license",
+    "add_licenses": "SKU",
+    "remove_licenses": "SKU",
+    "reason": "--reason",
+    "dial_out_policy": "POLICY",
+    "bought_licenses": "--bought",
+    "default_grant_seconds": "--default-grant",
+    "min_grant_seconds": "--min-grant",
+    "lease_grace_seconds": "--lease-grace",
+    "floor_micros": "--floor",
+    "inbound_grace_micros": "--inbound-grace",
+    "default_rate_per_minute_micros": "--default-rate",
+    "blocked_prefixes": "--block",
+    "allowed_prefixes": "--allow",
+    "max_open_calls": "--open-calls",
+    "max_open_calls_per_payer": "--open-calls-each",
+    "max_calls_per_second": "--calls-per-second",
+    "max_calls_per_second_per_payer": "--calls-per-second-each",
+    "max_spend_per_day_micros": "--spend-per-day",
+    "max_spend_per_day_per_payer_micros": "--spend-per-day-each",
+    "max_spend_per_month_micros": "--spend-per-month",
+    "max_spend_per_month_per_payer_micros": "--spend-per-month-each",
+    "max_costly_calls_per_day": "--costly-calls-per-day",
+    "max_costly_calls_per_day_per_payer": "--costly-calls-per-day-each",
+    "costly_rate_per_minute_micros": "--costly-rate",
+    "max_rate_per_minute_micros": "--max-rate",
+    "max_payer_hold_percent": "--payer-share",
+    "max_unassigned_calls_per_minute": "--unassigned-per-minute",
+}
