@@ -161,7 +161,7 @@ _HINTS = {
     ("tenant_id", "MISSING_FIELD"): " Name it with --tenant or TALKTIME_TENANT.",
     ("", "UNKNOWN_LICENSE"): " `talktime licence list` shows those there are.",
     ("", "UNKNOWN_POLICY"): " `talktime policy list` shows those there are.",
-    ("", "EMERGENCY_IN_BATCH"): " `talktime call authorize` does.",
+    ("", "EMERGENCY_IN_BATCH"): " Here that is `talktime call authorize`.",
 }
 
 # The command's argument that was asked for, and how it is told that there is none.
