@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from crossing.cases import Price
-from crossing.numbers import NUMBERS
+from crossing.dialled import NUMBERS
 from talktime_server.decision.price_list import PriceList
 from talktime_server.ledger.decks import Decks, Row, Scope
 

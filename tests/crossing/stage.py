@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from crossing import cases
 from crossing.cases import Source, Verdict
 from crossing.deck import put_in_force
-from crossing.numbers import CALLERS, NUMBERS
+from crossing.dialled import CALLERS, NUMBERS
 from crossing.staff import STAFF, UNKNOWN, everybody, sizes_s
 from crossing.walk import BOUGHT, USUAL_S, Step, target_s
 from talktime_server.decision import catalog

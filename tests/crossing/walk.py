@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from crossing import tables
 from crossing.cases import Case, Lists, Tenant
-from crossing.numbers import CALLERS, NUMBERS
+from crossing.dialled import CALLERS, NUMBERS
 from crossing.staff import (
     COUNTRIES,
     EVERYTHING,

@@ -98,7 +98,9 @@ def test_pool_and_credits_are_shared_by_the_legs_of_one_batch(make_site: MakeSit
     site = make_site()
     site.settle(site.router.authorize("alice", "CONF_OUT", LONDON, requested_seconds=3480), 3480)
     site.fund(60_000)
-    asked = [Leg("alice", "CONF_OUT", LONDON, call_id=f"l-{n}", requested_seconds=60) for n in range(4)]
+    asked = [
+        Leg("alice", "CONF_OUT", LONDON, call_id=f"l-{n}", requested_seconds=60) for n in range(4)
+    ]
     batch = site.router.authorize_batch(asked)
     kinds = [[s.kind.value for s in leg.sources] for leg in batch.verdicts]
     assert kinds == [["POOL"], ["POOL"], ["CREDITS"], []]
@@ -107,7 +109,11 @@ def test_pool_and_credits_are_shared_by_the_legs_of_one_batch(make_site: MakeSit
 @pytest.mark.parametrize(
     ("bad", "field", "rule"),
     [
-        (Leg("alice", "CONF_OUT", "911", call_id="x1"), "legs[1].call.to_number", "EMERGENCY_IN_BATCH"),
+        (
+            Leg("alice", "CONF_OUT", "911", call_id="x1"),
+            "legs[1].call.to_number",
+            "EMERGENCY_IN_BATCH",
+        ),
         (Leg("alice", "CONF_OUT", LONDON, call_id="leg-0"), "legs[1].call.call_id", "DUPLICATE_ID"),
         (
             Leg("alice", "CONF_OUT", LONDON, call_id="x2", conference_budget_micros=5),
