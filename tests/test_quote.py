@@ -48,6 +48,7 @@ def quoted(
     refusal: Reason | None = None,
     tenant: Tenant = TENANT,
     country: str = "US",
+    limit: str = "",
 ) -> Quote:
     """As the decision and the ledger together would answer it."""
     payer = Payer("alice", country, licenses=tuple(licenses.split()))
@@ -64,9 +65,8 @@ def quoted(
         priced=priced,
     )
     seconds = sum(stretch.seconds for stretch in stretches)
-    grant = Grant(
-        seconds, 0, 720, False, MONEY, 0, refusal or entitlement.refusal, stretches=stretches
-    )
+    refused = refusal or entitlement.refusal
+    grant = Grant(seconds, 0, 720, False, MONEY, 0, refused, stretches=stretches, limit=limit)
     return Quote(Answer(tenant, call_with(grant), replayed=False), decision, payer)
 
 
@@ -199,8 +199,6 @@ def test_a_plan_where_none_are_sold_is_told_so() -> None:
     [
         ("MCOPSTN1", Reason.POOL_EXHAUSTED, "pool", "it is used up"),
         ("MCOPSTN1 MCOPSTNC", Reason.INSUFFICIENT_CREDITS, "credits", "which is too little"),
-        ("MCOPSTN1 MCOPSTNC", Reason.CALL_LIMIT, "limits", "too many calls"),
-        ("MCOPSTN1 MCOPSTNC", Reason.SPEND_LIMIT, "limits", "all that its limit allows"),
     ],
 )
 def test_what_the_ledger_refused(licenses: str, refusal: Reason, name: str, text: str) -> None:
@@ -227,6 +225,26 @@ def test_the_invoice_pays_what_credits_do_not() -> None:
         told(explain(quote))[-1]
         == "✓ postpaid: the tenant is billed afterwards: 0.189 USD for 540 s"
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "settings", "text"),
+    [
+        ("tenant open", {"max_open_calls": 20}, "the tenant has 20 calls open"),
+        ("payer open", {"max_open_calls_per_payer": 2}, "the payer has 2 calls open"),
+        ("tenant rate", {"max_calls_per_second": 9}, "the tenant started 9 calls just now"),
+        ("payer costly", {"max_costly_calls_per_day_per_payer": 3}, "started 3 costly calls today"),
+        ("tenant day", {"max_spend_per_day_micros": 1_500_000}, "may spend 1.50 USD a day"),
+        ("payer month", {"max_spend_per_month_per_payer_micros": 10}, "spend 0.00001 USD a month"),
+        ("payer share", {"max_payer_hold_percent": 5}, "may hold 5 % of the balance"),
+        ("conference budget", {}, "the conference has a budget of 0.00 USD"),
+    ],
+)
+def test_a_limit_that_refuses_is_named(limit: str, settings: dict[str, int], text: str) -> None:
+    tenant = replace(TENANT, **settings)
+    quote = quoted(US, "MCOPSTN_PAYG_1", refusal=Reason.SPEND_LIMIT, tenant=tenant, limit=limit)
+    assert (last(quote).name, last(quote).rule) == ("limits", f"limit.{limit.replace(' ', '.')}")
+    assert text in last(quote).explanation
 
 
 def test_a_limit_that_is_kept_is_told() -> None:

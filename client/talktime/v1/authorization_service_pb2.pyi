@@ -1003,7 +1003,7 @@ class Check(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     RULE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The check's name, as "licence" or "rate"."""
+    """The check's name, as "licence" or "rate"; "note" for a fact that nothing was asked of."""
     passed: _builtins.bool
     """Whether the call passed it."""
     explanation: _builtins.str

@@ -87,17 +87,40 @@ def _rate_told(rate: Rate, currency: str) -> str:
 
 
 def _limits(quote: Quote, first: Grant) -> Iterator[Step]:
-    if first.refusal is Reason.CALL_LIMIT:
-        told = (
-            "too many calls are open or were started just now, or too large a part of the balance"
-            " is held, for this payer or tenant"
-        )
-        yield Step("limits", False, told)
-    elif first.refusal is Reason.SPEND_LIMIT:
-        told = "the payer, the tenant or the conference spent or holds all that its limit allows"
-        yield Step("limits", False, f"{told}, or started as many costly calls")
+    if first.refusal in (Reason.CALL_LIMIT, Reason.SPEND_LIMIT):
+        rule = f"limit.{first.limit.replace(' ', '.')}"
+        yield Step("limits", False, _limit_told(quote, first.limit), rule)
     elif limits_of(quote.answer.tenant, quote.payer):
         yield Step("limits", True, "no limit of the tenant or the payer is reached")
+
+
+# What a limit says when it refuses: `{0}` is whose it is, `{1}` the limit itself.
+_LIMIT_WORDS = {
+    "open": "{0} has {1} calls open, and may have no more at a time",
+    "rate": "{0} started {1} calls just now, and may start no more at once",
+    "day": "{0} may spend {1} a day (UTC), open calls included, and too little of it is left",
+    "month": "{0} may spend {1} a month (UTC), open calls included, and too little of it is left",
+    "costly": "{0} started {1} costly calls today (UTC), and may start no more",
+    "share": "{0} may hold {1} % of the balance for open calls, and too little of it is left",
+    "budget": "{0} has a budget of {1}, and too little of it is left",
+}
+_LIMIT_PLACES = ("open", "rate", "day", "month", "costly")
+
+
+def _limit_told(quote: Quote, limit: str) -> str:
+    """A limit in words. `limit` is whose and which, as "payer day" (authorize.lua)."""
+    whose, which = limit.split()
+    tenant = quote.answer.tenant
+    if which == "budget":
+        amount = int(quote.answer.call.facts.conference_budget_micros)
+    elif which == "share":
+        amount = tenant.max_payer_hold_percent
+    else:
+        place = _LIMIT_PLACES.index(which) + (len(_LIMIT_PLACES) if whose == "payer" else 0)
+        amount = int(limits_of(tenant, quote.payer).split()[place])
+    money = which in ("day", "month", "budget")
+    value = f"{_amount(amount)} {tenant.currency}" if money else f"{amount:,}"
+    return _LIMIT_WORDS[which].format(f"the {whose}", value)
 
 
 def _funding(
