@@ -1,6 +1,7 @@
 """Why a quote came out as it did, as an admin reads it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -241,7 +242,8 @@ def test_the_invoice_pays_what_credits_do_not() -> None:
     ],
 )
 def test_a_limit_that_refuses_is_named(limit: str, settings: dict[str, int], text: str) -> None:
-    tenant = replace(TENANT, **settings)
+    changes: dict[str, Any] = {**settings}
+    tenant = replace(TENANT, **changes)
     quote = quoted(US, "MCOPSTN_PAYG_1", refusal=Reason.SPEND_LIMIT, tenant=tenant, limit=limit)
     assert (last(quote).name, last(quote).rule) == ("limits", f"limit.{limit.replace(' ', '.')}")
     assert text in last(quote).explanation
