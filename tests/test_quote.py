@@ -231,10 +231,26 @@ def test_the_invoice_pays_what_credits_do_not() -> None:
 @pytest.mark.parametrize(
     ("limit", "settings", "text"),
     [
-        ("tenant open", {"max_open_calls": 20}, "the tenant has 20 calls open"),
-        ("payer open", {"max_open_calls_per_payer": 2}, "the payer has 2 calls open"),
-        ("tenant rate", {"max_calls_per_second": 9}, "the tenant started 9 calls just now"),
-        ("payer costly", {"max_costly_calls_per_day_per_payer": 3}, "started 3 costly calls today"),
+        (
+            "tenant open",
+            {"max_open_calls": 20},
+            "the tenant may have no more calls open: the limit is 20",
+        ),
+        (
+            "payer open",
+            {"max_open_calls_per_payer": 2},
+            "the payer may have no more calls open: the limit is 2",
+        ),
+        (
+            "tenant rate",
+            {"max_calls_per_second": 9},
+            "the tenant may start no more calls just now: the limit is 9",
+        ),
+        (
+            "payer costly",
+            {"max_costly_calls_per_day_per_payer": 3},
+            "costly calls today (UTC): the limit is 3",
+        ),
         ("tenant day", {"max_spend_per_day_micros": 1_500_000}, "may spend 1.50 USD a day"),
         ("payer month", {"max_spend_per_month_per_payer_micros": 10}, "spend 0.00001 USD a month"),
         ("payer share", {"max_payer_hold_percent": 5}, "may hold 5 % of the balance"),

@@ -96,11 +96,11 @@ def _limits(quote: Quote, first: Grant) -> Iterator[Step]:
 
 # What a limit says when it refuses: `{0}` is whose it is, `{1}` the limit itself.
 _LIMIT_WORDS = {
-    "open": "{0} has {1} calls open, and may have no more at a time",
-    "rate": "{0} started {1} calls just now, and may start no more at once",
+    "open": "{0} may have no more calls open: the limit is {1}",
+    "rate": "{0} may start no more calls just now: the limit is {1}",
     "day": "{0} may spend {1} a day (UTC), open calls included, and too little of it is left",
     "month": "{0} may spend {1} a month (UTC), open calls included, and too little of it is left",
-    "costly": "{0} started {1} costly calls today (UTC), and may start no more",
+    "costly": "{0} may start no more costly calls today (UTC): the limit is {1}",
     "share": "{0} may hold {1} % of the balance for open calls, and too little of it is left",
     "budget": "{0} has a budget of {1}, and too little of it is left",
 }
