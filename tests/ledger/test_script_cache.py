@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from ledger.story import SOURCES
 from ledger.world import World
 from talktime_server.failure import Applied, StoreAway
 
@@ -67,3 +68,18 @@ async def test_scripts_forgotten_again_and_again_fail_calls_but_never_in_part(wo
     proof = await world.prove()
     assert proof.balance.open_calls == 200 - len(failures)
     assert proof.conserved
+
+
+async def test_an_authorize_with_everything_to_check_costs_one_script_call(world: World) -> None:
+    """One round trip: pools, credits, the invoice, limits and a budget are judged in the same script."""
+    await world.set(max_open_calls=9, max_spend_per_day_micros=900, max_costly_calls_per_day=9)
+    await world.fund(60)
+    await world.authorize("first", 60)
+    before = await script_commands(world)
+    call = await world.authorize(
+        "a", 900, sources=SOURCES["PLAN+POSTPAID"], conference="party", budget=900, costly=True
+    )
+    after = await script_commands(world)
+    assert after["evalsha"] - before["evalsha"] == 1
+    assert call.call.first is not None
+    assert [stretch.kind for stretch in call.call.first.stretches] == ["POOL", "POSTPAID"]

@@ -121,7 +121,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   end
 
   -- After this point it must succeed.
-  local free = emergency or source == "INCLUDED"
+  local free = is_free(call)
   local moved = move_pools(meters, call, held.drawn, false, tenant)
   hold(tenant, use, spent, call, held.credits, held.invoiced)
   use.open = use.open + 1

@@ -14,11 +14,11 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, ca
     return { "gone" }
   end
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
-  local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
+  local free = is_free(call)
   local proven = charge_proven == "1" and not free and call.proven or 0
   local drawn, talk = draw(meters, call, proven, false)
   local cost, billed = price(call.terms, proven - talk, talk > 0 and 0 or call.terms.fee)
-  local held, owed, paid, invoiced = call.held, call.owed or 0, call.done and call.done[3] or 0, call.done and call.done[13] or 0
+  local held, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
   local charge, by_invoice = 0, 0
   if proven > 0 then -- what it was charged before counts, and goes back where it was too much
     charge = math.min(cost, paid + held) - paid
@@ -44,9 +44,7 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, ca
   call.state = "EXPIRED"
   add_up(tenant, "abandoned", 1)
   lapse(tenant, journal, tenant_id)
-  for _, slice in ipairs(call.slices or {}) do
-    billed = billed + slice[3]
-  end
+  billed = billed + minutes_charged(call)
   call.done = { proven, billed, paid + charge, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held - charge, 0, invoiced + by_invoice }
   if proven > 0 then -- else what it was charged before stays as it was told
     call.done_split = split_of(call, drawn, talk, proven - talk, paid + charge, invoiced + by_invoice, paid + charge)

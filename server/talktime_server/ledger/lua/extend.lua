@@ -19,7 +19,7 @@ end
 -- What may pay from now on, as the profiles of now say; what was free stays free, and what was paid does not become free (semantics 67).
 local function judged(call, source, plan, short, limits)
   call.limits = limits ~= "" and limits or nil
-  if call.source ~= "INCLUDED" and call.source ~= "EMERGENCY" and source ~= "INCLUDED" then
+  if not is_free(call) and source ~= "INCLUDED" then
     if source ~= call.source then
       say_splits(call)
     end
@@ -56,12 +56,10 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
   local expired = call.state == "EXPIRED" or tenant.now > call.lease
   local total, use, budget = math.min(call.granted + added, MOST_SECONDS), payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local bounds = read_limits(call.limits or "")
-  local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
+  local free = is_free(call)
   local more = total > call.granted or call.source == "EMERGENCY" -- which has all there is: nobody hangs up on it for asking
   local held = { drawn = {}, granted = total, talk = 0, rest = 0, credits = 0, invoiced = 0, why = more and "" or "CALL_LIMIT" }
-  if free then
-    held.drawn = draw(meters, call, 0, false) -- what it held before it became free goes back
-  elseif more then
+  if more and not free then
     lapse(tenant, journal, tenant_id)
     held = cover(tenant, use, meters, call, total, bounds, budget)
     if held.talk < total and (held.granted < total or call.plan or held.invoiced > 0) then
@@ -80,7 +78,7 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
   end
 
   -- After this point it must succeed.
-  local paid, invoiced, had, owed = call.done and call.done[3] or 0, call.done and call.done[13] or 0, call.held, call.owed or 0
+  local had, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
   local elapsed = math.floor((tenant.now - call.first[7]) / 1000)
   call.proven = math.min(call.granted, elapsed)
   call.lease = (expired and tenant.now + grace * 1000 or call.lease) + (held.granted - call.granted) * 1000

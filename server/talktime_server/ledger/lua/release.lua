@@ -19,7 +19,7 @@ local function release(tenant_key, call_key, open, busy, journal, meters, call_i
   ttl = whole(ttl, 1, 1e9)
   local tenant = read_tenant(tenant_key)
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
-  local held, owed, paid, invoiced = call.held, call.owed or 0, call.done and call.done[3] or 0, call.done and call.done[13] or 0
+  local held, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
 
   -- After this point it must succeed.
   local moved = give_back(meters, call, tenant)

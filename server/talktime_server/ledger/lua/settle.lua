@@ -47,9 +47,9 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
     end
   end
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
-  local free = call.source == "EMERGENCY" or call.source == "INCLUDED"
+  local free = is_free(call)
   local drawn, talk = draw(meters, call, free and 0 or duration, true)
-  local paid, invoiced, own, owed = call.done and call.done[3] or 0, call.done and call.done[13] or 0, call.held, call.owed or 0
+  local own, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
   -- What is held pays whatever the profiles say now (semantics 67).
   local money = not free and (may_pay(call, "CREDITS") or may_pay(call, "POSTPAID") or paid + invoiced + own + owed > 0)
   local rest, cost, billed = duration - talk, 0, 0
@@ -95,9 +95,7 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
     add_up(tenant, "uncollected", uncollected)
   end
   lapse(tenant, journal, tenant_id)
-  for _, slice in ipairs(call.slices or {}) do
-    billed = billed + slice[3]
-  end
+  billed = billed + minutes_charged(call)
   call.done = { duration, billed, paid + charge, uncollected, late and 1 or 0, overrun and 1 or 0, unreserved and 1 or 0, tenant.settled,
     tenant.held, tenant.now, 0, (money or free) and 0 or rest, by_invoice }
   call.done_split = split_of(call, drawn, talk, rest, paid + charge, by_invoice, paid + charge)

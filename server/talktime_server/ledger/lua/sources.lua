@@ -139,6 +139,15 @@ local function give_back(meters, call, tenant)
   return move_pools(meters, call, kept, true, tenant)
 end
 
+-- Seconds of pools that a call was charged, in whole minutes.
+local function minutes_charged(call)
+  local seconds = 0
+  for _, slice in ipairs(call.slices or {}) do
+    seconds = seconds + slice[3]
+  end
+  return seconds
+end
+
 -- What paid which stretch; nil for a call with one source, which says it all: free, or the credits of its row.
 local function split_of(call, drawn, talk, rest, credits, invoiced, in_row)
   local kind = string.match(call.source, "^%u+")
@@ -174,6 +183,18 @@ local function say_splits(call)
       call.done_split = call.done_split or { { kind, done[1], done[3] } }
     end
   end
+end
+
+-- Credits and invoice that a call was charged before, as an orphan.
+local function charged_before(call)
+  if call.done then
+    return call.done[3], call.done[13] or 0
+  end
+  return 0, 0
+end
+
+local function is_free(call)
+  return call.source == "EMERGENCY" or call.source == "INCLUDED"
 end
 
 local function may_pay(call, kind)
@@ -263,7 +284,7 @@ end
 -- that the call was charged before counts.
 local function cover(tenant, use, meters, call, asked, limits, budget)
   local drawn, talk = draw(meters, call, asked, true)
-  local rest, paid, invoiced = asked - talk, call.done and call.done[3] or 0, call.done and call.done[13] or 0
+  local rest, paid, invoiced = asked - talk, charged_before(call)
   local held = { drawn = drawn, granted = talk, talk = talk, rest = 0, credits = 0, invoiced = 0, why = "" }
   if rest > 0 and not (may_pay(call, "CREDITS") or may_pay(call, "POSTPAID")) then
     held.why = call.short
