@@ -14,10 +14,12 @@ SERVER = "talktime_server"
 LEVELS = (
     ("words", "failure"),
     ("ledger",),
-    ("decision", "work"),
+    ("archive", "payments"),
+    ("decision", "notices"),
+    ("work",),
     ("config", "config_kinds"),
     ("rpc",),
-    ("app",),
+    ("app", "back_office"),
     ("supervisor",),
     ("cli",),
 )
@@ -65,6 +67,12 @@ KNOWLEDGE = (
     Knowledge(
         ("redis", "hiredis", "valkey"), (f"{SERVER}.ledger",), "only ledger/ knows the store"
     ),
+    Knowledge(
+        ("sqlalchemy", "alembic"),
+        (f"{SERVER}.archive", f"{SERVER}.notices"),
+        "only the archive and the notices know SQL",
+    ),
+    Knowledge(("stripe",), (f"{SERVER}.payments",), "only payments/ knows the providers"),
     Knowledge(("pyvoy",), (f"{SERVER}.rpc",), "only rpc/ knows the engines"),
     Knowledge(
         ("typer", "rich"),

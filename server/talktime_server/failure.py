@@ -10,6 +10,7 @@ Failure
 ├── TooMuch              a limit of size or number is passed; try later or ask for less
 ├── TooLate              the deadline passed before money was touched
 ├── StoreAway            the store cannot be asked, or did not answer: outcome NOT_APPLIED or UNKNOWN
+├── ArchiveAway          the archive cannot be asked; what calls and money need goes on without it
 ├── NotServed            this is not built yet
 └── Broken               a bug; the text stays in the log
 
@@ -149,6 +150,16 @@ class StoreAway(Failure):
     """The store cannot be asked, or did not answer."""
 
     code = Code.UNAVAILABLE
+
+
+class ArchiveAway(Failure):
+    """The archive cannot be asked, or did not answer."""
+
+    code = Code.UNAVAILABLE
+
+    @classmethod
+    def now(cls) -> "ArchiveAway":
+        return cls("ARCHIVE_AWAY", "the archive cannot be asked now; try again")
 
 
 class NotServed(Failure):

@@ -89,3 +89,50 @@ class EntryKind(StrEnum):
     RECORD = "RECORD"
     UNMATCHED = "UNMATCHED"
     LIMIT = "LIMIT"
+    ADJUST = "ADJUST"
+    REFUND = "REFUND"
+    CHARGEBACK = "CHARGEBACK"
+    RECHARGE = "RECHARGE"
+    PROFILE = "PROFILE"
+    KEEP = "KEEP"
+
+
+class RechargeState(StrEnum):
+    """Where a tenant's automatic recharge is (semantics 47 to 61)."""
+
+    OFF = "OFF"
+    ARMED = "ARMED"
+    CLAIMED = "CLAIMED"
+    CHARGING = "CHARGING"
+    UNKNOWN = "UNKNOWN"
+    NEEDS_REVIEW = "NEEDS_REVIEW"
+    COOLING = "COOLING"
+    DECLINED = "DECLINED"
+    STOPPED = "STOPPED"
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    CAPPED = "CAPPED"
+
+
+class NoticeKind(StrEnum):
+    """What admins are told (domain.md 6)."""
+
+    RECHARGE_SUCCEEDED = "RECHARGE_SUCCEEDED"
+    RECHARGE_FAILED = "RECHARGE_FAILED"
+    RECHARGE_ACTION_REQUIRED = "RECHARGE_ACTION_REQUIRED"
+    RECHARGE_CAP_REACHED = "RECHARGE_CAP_REACHED"
+    BALANCE_ZERO = "BALANCE_ZERO"
+    BALANCE_LOW = "BALANCE_LOW"
+    POOL_80 = "POOL_80"
+    POOL_100 = "POOL_100"
+    CREDITS_EXPIRING = "CREDITS_EXPIRING"
+    SPEND_LIMIT = "SPEND_LIMIT"
+    TEST = "TEST"
+    FUNDS_TAKEN_BACK = "FUNDS_TAKEN_BACK"
+
+
+class DeliveryState(StrEnum):
+    """What became of a delivery of a notice."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    DEAD = "DEAD"

@@ -4,7 +4,7 @@ import pytest
 
 from ledger.world import World
 from talktime_server.ledger import keys
-from talktime_server.ledger.journal import Entry
+from talktime_server.ledger.entries import Entry
 
 
 async def a_day(world: World) -> None:

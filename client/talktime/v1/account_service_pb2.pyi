@@ -149,6 +149,18 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     """A limit on spend or costly calls refused a call, for the first time in a UTC day: reference_id is the payer whose limit it is,
     empty for the tenant's own. Nothing moved.
     """
+    ENTRY_KIND_ADJUST: _EntryKind.ValueType  # 10
+    """Credits were corrected, up or down."""
+    ENTRY_KIND_REFUND: _EntryKind.ValueType  # 11
+    """A funding, or a part of it, was given back."""
+    ENTRY_KIND_CHARGEBACK: _EntryKind.ValueType  # 12
+    """The customer's bank took a funding, or a part of it, back."""
+    ENTRY_KIND_RECHARGE: _EntryKind.ValueType  # 13
+    """The automatic recharge went on: reference_id is the charge, empty for a change of its rule. Nothing moved; its money comes as FUND."""
+    ENTRY_KIND_PROFILE: _EntryKind.ValueType  # 14
+    """The tenant's settings were written, or, with a reference_id, those of that payer. Nothing moved."""
+    ENTRY_KIND_KEEP: _EntryKind.ValueType  # 15
+    """An open call was written down anew, as after a wish for more talk time that was refused. Nothing moved."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """Names what a line of the journal moved."""
@@ -175,6 +187,18 @@ ENTRY_KIND_LIMIT: EntryKind.ValueType  # 9
 """A limit on spend or costly calls refused a call, for the first time in a UTC day: reference_id is the payer whose limit it is,
 empty for the tenant's own. Nothing moved.
 """
+ENTRY_KIND_ADJUST: EntryKind.ValueType  # 10
+"""Credits were corrected, up or down."""
+ENTRY_KIND_REFUND: EntryKind.ValueType  # 11
+"""A funding, or a part of it, was given back."""
+ENTRY_KIND_CHARGEBACK: EntryKind.ValueType  # 12
+"""The customer's bank took a funding, or a part of it, back."""
+ENTRY_KIND_RECHARGE: EntryKind.ValueType  # 13
+"""The automatic recharge went on: reference_id is the charge, empty for a change of its rule. Nothing moved; its money comes as FUND."""
+ENTRY_KIND_PROFILE: EntryKind.ValueType  # 14
+"""The tenant's settings were written, or, with a reference_id, those of that payer. Nothing moved."""
+ENTRY_KIND_KEEP: EntryKind.ValueType  # 15
+"""An open call was written down anew, as after a wish for more talk time that was refused. Nothing moved."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
 class _Direction:
@@ -200,6 +224,230 @@ DIRECTION_OUT: Direction.ValueType  # 1
 DIRECTION_IN: Direction.ValueType  # 2
 """From the public network."""
 Global___Direction: _TypeAlias = Direction  # noqa: Y015
+
+class _RechargeState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RechargeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RechargeState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECHARGE_STATE_UNSPECIFIED: _RechargeState.ValueType  # 0
+    """Never sent."""
+    RECHARGE_STATE_OFF: _RechargeState.ValueType  # 1
+    """The rule is turned off, and nothing is under way."""
+    RECHARGE_STATE_ARMED: _RechargeState.ValueType  # 2
+    """The balance is watched."""
+    RECHARGE_STATE_CLAIMED: _RechargeState.ValueType  # 3
+    """The balance fell below the trigger; the charge is about to be made."""
+    RECHARGE_STATE_CHARGING: _RechargeState.ValueType  # 4
+    """The payment provider is asked."""
+    RECHARGE_STATE_UNKNOWN: _RechargeState.ValueType  # 5
+    """The provider's answer was lost; it is being found out, and nothing else is charged until then."""
+    RECHARGE_STATE_NEEDS_REVIEW: _RechargeState.ValueType  # 6
+    """Nobody could find out within a day. An operator decides, by ResumeRecharge with an outcome."""
+    RECHARGE_STATE_COOLING: _RechargeState.ValueType  # 7
+    """It succeeded; a pause before the next one."""
+    RECHARGE_STATE_DECLINED: _RechargeState.ValueType  # 8
+    """It was declined; it is tried again after a pause."""
+    RECHARGE_STATE_STOPPED: _RechargeState.ValueType  # 9
+    """It was declined three times, and waits for another payment method or ResumeRecharge."""
+    RECHARGE_STATE_ACTION_REQUIRED: _RechargeState.ValueType  # 10
+    """The customer must confirm the payment at the provider; it waits for that, or for ResumeRecharge."""
+    RECHARGE_STATE_CAPPED: _RechargeState.ValueType  # 11
+    """A cap of the day or the month is reached; it goes on when that is over."""
+
+class RechargeState(_RechargeState, metaclass=_RechargeStateEnumTypeWrapper):
+    """Says where a recharge is."""
+
+RECHARGE_STATE_UNSPECIFIED: RechargeState.ValueType  # 0
+"""Never sent."""
+RECHARGE_STATE_OFF: RechargeState.ValueType  # 1
+"""The rule is turned off, and nothing is under way."""
+RECHARGE_STATE_ARMED: RechargeState.ValueType  # 2
+"""The balance is watched."""
+RECHARGE_STATE_CLAIMED: RechargeState.ValueType  # 3
+"""The balance fell below the trigger; the charge is about to be made."""
+RECHARGE_STATE_CHARGING: RechargeState.ValueType  # 4
+"""The payment provider is asked."""
+RECHARGE_STATE_UNKNOWN: RechargeState.ValueType  # 5
+"""The provider's answer was lost; it is being found out, and nothing else is charged until then."""
+RECHARGE_STATE_NEEDS_REVIEW: RechargeState.ValueType  # 6
+"""Nobody could find out within a day. An operator decides, by ResumeRecharge with an outcome."""
+RECHARGE_STATE_COOLING: RechargeState.ValueType  # 7
+"""It succeeded; a pause before the next one."""
+RECHARGE_STATE_DECLINED: RechargeState.ValueType  # 8
+"""It was declined; it is tried again after a pause."""
+RECHARGE_STATE_STOPPED: RechargeState.ValueType  # 9
+"""It was declined three times, and waits for another payment method or ResumeRecharge."""
+RECHARGE_STATE_ACTION_REQUIRED: RechargeState.ValueType  # 10
+"""The customer must confirm the payment at the provider; it waits for that, or for ResumeRecharge."""
+RECHARGE_STATE_CAPPED: RechargeState.ValueType  # 11
+"""A cap of the day or the month is reached; it goes on when that is over."""
+Global___RechargeState: _TypeAlias = RechargeState  # noqa: Y015
+
+class _ChargeOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChargeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChargeOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHARGE_OUTCOME_UNSPECIFIED: _ChargeOutcome.ValueType  # 0
+    """Not said."""
+    CHARGE_OUTCOME_CHARGED: _ChargeOutcome.ValueType  # 1
+    """The customer was charged: the credits are added."""
+    CHARGE_OUTCOME_NOT_CHARGED: _ChargeOutcome.ValueType  # 2
+    """The customer was not charged."""
+
+class ChargeOutcome(_ChargeOutcome, metaclass=_ChargeOutcomeEnumTypeWrapper):
+    """Says what became of a charge."""
+
+CHARGE_OUTCOME_UNSPECIFIED: ChargeOutcome.ValueType  # 0
+"""Not said."""
+CHARGE_OUTCOME_CHARGED: ChargeOutcome.ValueType  # 1
+"""The customer was charged: the credits are added."""
+CHARGE_OUTCOME_NOT_CHARGED: ChargeOutcome.ValueType  # 2
+"""The customer was not charged."""
+Global___ChargeOutcome: _TypeAlias = ChargeOutcome  # noqa: Y015
+
+class _NoticeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NoticeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NoticeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NOTICE_KIND_UNSPECIFIED: _NoticeKind.ValueType  # 0
+    """Never sent."""
+    NOTICE_KIND_RECHARGE_SUCCEEDED: _NoticeKind.ValueType  # 1
+    """A recharge succeeded."""
+    NOTICE_KIND_RECHARGE_FAILED: _NoticeKind.ValueType  # 2
+    """A recharge was declined, or could not be made."""
+    NOTICE_KIND_RECHARGE_ACTION_REQUIRED: _NoticeKind.ValueType  # 3
+    """A payment must be confirmed."""
+    NOTICE_KIND_RECHARGE_CAP_REACHED: _NoticeKind.ValueType  # 4
+    """Recharges reached a cap."""
+    NOTICE_KIND_BALANCE_ZERO: _NoticeKind.ValueType  # 5
+    """The settled balance is used up."""
+    NOTICE_KIND_BALANCE_LOW: _NoticeKind.ValueType  # 6
+    """What is available fell below a level."""
+    NOTICE_KIND_POOL_80: _NoticeKind.ValueType  # 7
+    """A pool is used up to 80 percent."""
+    NOTICE_KIND_POOL_100: _NoticeKind.ValueType  # 8
+    """A pool is used up."""
+    NOTICE_KIND_CREDITS_EXPIRING: _NoticeKind.ValueType  # 9
+    """Credits are lost soon."""
+    NOTICE_KIND_SPEND_LIMIT: _NoticeKind.ValueType  # 10
+    """A limit on spend or costly calls refused a call."""
+    NOTICE_KIND_TEST: _NoticeKind.ValueType  # 11
+    """Somebody tests the settings."""
+    NOTICE_KIND_FUNDS_TAKEN_BACK: _NoticeKind.ValueType  # 12
+    """A refund or a chargeback was taken."""
+
+class NoticeKind(_NoticeKind, metaclass=_NoticeKindEnumTypeWrapper):
+    """Names what a notice is about."""
+
+NOTICE_KIND_UNSPECIFIED: NoticeKind.ValueType  # 0
+"""Never sent."""
+NOTICE_KIND_RECHARGE_SUCCEEDED: NoticeKind.ValueType  # 1
+"""A recharge succeeded."""
+NOTICE_KIND_RECHARGE_FAILED: NoticeKind.ValueType  # 2
+"""A recharge was declined, or could not be made."""
+NOTICE_KIND_RECHARGE_ACTION_REQUIRED: NoticeKind.ValueType  # 3
+"""A payment must be confirmed."""
+NOTICE_KIND_RECHARGE_CAP_REACHED: NoticeKind.ValueType  # 4
+"""Recharges reached a cap."""
+NOTICE_KIND_BALANCE_ZERO: NoticeKind.ValueType  # 5
+"""The settled balance is used up."""
+NOTICE_KIND_BALANCE_LOW: NoticeKind.ValueType  # 6
+"""What is available fell below a level."""
+NOTICE_KIND_POOL_80: NoticeKind.ValueType  # 7
+"""A pool is used up to 80 percent."""
+NOTICE_KIND_POOL_100: NoticeKind.ValueType  # 8
+"""A pool is used up."""
+NOTICE_KIND_CREDITS_EXPIRING: NoticeKind.ValueType  # 9
+"""Credits are lost soon."""
+NOTICE_KIND_SPEND_LIMIT: NoticeKind.ValueType  # 10
+"""A limit on spend or costly calls refused a call."""
+NOTICE_KIND_TEST: NoticeKind.ValueType  # 11
+"""Somebody tests the settings."""
+NOTICE_KIND_FUNDS_TAKEN_BACK: NoticeKind.ValueType  # 12
+"""A refund or a chargeback was taken."""
+Global___NoticeKind: _TypeAlias = NoticeKind  # noqa: Y015
+
+class _DeliveryState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliveryState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELIVERY_STATE_UNSPECIFIED: _DeliveryState.ValueType  # 0
+    """Never sent."""
+    DELIVERY_STATE_PENDING: _DeliveryState.ValueType  # 1
+    """It is due, or is tried again later."""
+    DELIVERY_STATE_DELIVERED: _DeliveryState.ValueType  # 2
+    """It was taken."""
+    DELIVERY_STATE_DEAD: _DeliveryState.ValueType  # 3
+    """It was given up."""
+
+class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
+    """Says what became of a delivery."""
+
+DELIVERY_STATE_UNSPECIFIED: DeliveryState.ValueType  # 0
+"""Never sent."""
+DELIVERY_STATE_PENDING: DeliveryState.ValueType  # 1
+"""It is due, or is tried again later."""
+DELIVERY_STATE_DELIVERED: DeliveryState.ValueType  # 2
+"""It was taken."""
+DELIVERY_STATE_DEAD: DeliveryState.ValueType  # 3
+"""It was given up."""
+Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
+
+class _UsageGroup:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UsageGroupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageGroup.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    USAGE_GROUP_UNSPECIFIED: _UsageGroup.ValueType  # 0
+    """As DAY."""
+    USAGE_GROUP_DAY: _UsageGroup.ValueType  # 1
+    """UTC day of the call's end."""
+    USAGE_GROUP_PAYER: _UsageGroup.ValueType  # 2
+    """Payer."""
+    USAGE_GROUP_DESTINATION: _UsageGroup.ValueType  # 3
+    """Destination of the rate deck."""
+    USAGE_GROUP_COUNTRY: _UsageGroup.ValueType  # 4
+    """Country dialled."""
+    USAGE_GROUP_CAPABILITY: _UsageGroup.ValueType  # 5
+    """What paid."""
+    USAGE_GROUP_CALL_TYPE: _UsageGroup.ValueType  # 6
+    """Type of call."""
+    USAGE_GROUP_ORGANIZER: _UsageGroup.ValueType  # 7
+    """Conferences' dial-out by organizer: the conferencing dial-out summary."""
+    USAGE_GROUP_TENANT: _UsageGroup.ValueType  # 8
+    """Tenant: for operators without a tenant_id."""
+
+class UsageGroup(_UsageGroup, metaclass=_UsageGroupEnumTypeWrapper):
+    """Names what usage is summed by."""
+
+USAGE_GROUP_UNSPECIFIED: UsageGroup.ValueType  # 0
+"""As DAY."""
+USAGE_GROUP_DAY: UsageGroup.ValueType  # 1
+"""UTC day of the call's end."""
+USAGE_GROUP_PAYER: UsageGroup.ValueType  # 2
+"""Payer."""
+USAGE_GROUP_DESTINATION: UsageGroup.ValueType  # 3
+"""Destination of the rate deck."""
+USAGE_GROUP_COUNTRY: UsageGroup.ValueType  # 4
+"""Country dialled."""
+USAGE_GROUP_CAPABILITY: UsageGroup.ValueType  # 5
+"""What paid."""
+USAGE_GROUP_CALL_TYPE: UsageGroup.ValueType  # 6
+"""Type of call."""
+USAGE_GROUP_ORGANIZER: UsageGroup.ValueType  # 7
+"""Conferences' dial-out by organizer: the conferencing dial-out summary."""
+USAGE_GROUP_TENANT: UsageGroup.ValueType  # 8
+"""Tenant: for operators without a tenant_id."""
+Global___UsageGroup: _TypeAlias = UsageGroup  # noqa: Y015
 
 @_typing.final
 class BoughtLicense(_message.Message):
@@ -419,6 +667,7 @@ class Payer(_message.Message):
     MAX_SPEND_PER_DAY_MICROS_FIELD_NUMBER: _builtins.int
     MAX_SPEND_PER_MONTH_MICROS_FIELD_NUMBER: _builtins.int
     MAX_COSTLY_CALLS_PER_DAY_FIELD_NUMBER: _builtins.int
+    USER_PRINCIPAL_NAME_FIELD_NUMBER: _builtins.int
     payer_id: _builtins.str
     """Its id within the tenant, 1 to 64 characters."""
     display_name: _builtins.str
@@ -451,6 +700,8 @@ class Payer(_message.Message):
     """The same for a UTC month; 0 as above."""
     max_costly_calls_per_day: _builtins.int
     """Most costly calls that it may start in a UTC day, 0 to 10^6; 0 as above."""
+    user_principal_name: _builtins.str
+    """Its sign-in name, for reports, up to 128 characters. May be empty."""
     @_builtins.property
     def licenses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """SKUs of the licences assigned, as "MCOPSTN2" or "MCOPSTNC", at most 20."""
@@ -484,10 +735,11 @@ class Payer(_message.Message):
         max_spend_per_day_micros: _builtins.int = ...,
         max_spend_per_month_micros: _builtins.int = ...,
         max_costly_calls_per_day: _builtins.int = ...,
+        user_principal_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_prefixes", b"allowed_prefixes", "block_reason", b"block_reason", "blocked", b"blocked", "blocked_prefixes", b"blocked_prefixes", "country", b"country", "dial_out_policy", b"dial_out_policy", "display_name", b"display_name", "licenses", b"licenses", "max_calls_per_second", b"max_calls_per_second", "max_costly_calls_per_day", b"max_costly_calls_per_day", "max_open_calls", b"max_open_calls", "max_rate_per_minute_micros", b"max_rate_per_minute_micros", "max_spend_per_day_micros", b"max_spend_per_day_micros", "max_spend_per_month_micros", b"max_spend_per_month_micros", "payer_id", b"payer_id", "phone_number", b"phone_number", "profile_version", b"profile_version", "toll_free_dial_in_off", b"toll_free_dial_in_off"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_prefixes", b"allowed_prefixes", "block_reason", b"block_reason", "blocked", b"blocked", "blocked_prefixes", b"blocked_prefixes", "country", b"country", "dial_out_policy", b"dial_out_policy", "display_name", b"display_name", "licenses", b"licenses", "max_calls_per_second", b"max_calls_per_second", "max_costly_calls_per_day", b"max_costly_calls_per_day", "max_open_calls", b"max_open_calls", "max_rate_per_minute_micros", b"max_rate_per_minute_micros", "max_spend_per_day_micros", b"max_spend_per_day_micros", "max_spend_per_month_micros", b"max_spend_per_month_micros", "payer_id", b"payer_id", "phone_number", b"phone_number", "profile_version", b"profile_version", "toll_free_dial_in_off", b"toll_free_dial_in_off", "user_principal_name", b"user_principal_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1287,6 +1539,7 @@ class AddFundsRequest(_message.Message):
     FUNDING_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
     EXPIRE_DAYS_FIELD_NUMBER: _builtins.int
+    PURCHASE_ORDER_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant."""
     funding_id: _builtins.str
@@ -1295,6 +1548,8 @@ class AddFundsRequest(_message.Message):
     """How much, 1 to 10^12."""
     expire_days: _builtins.int
     """Days until what is unused is lost, 1 to 3650; 0 is 365."""
+    purchase_order: _builtins.str
+    """The customer's own reference, as a purchase order number, up to 64 characters. May be empty."""
     def __init__(
         self,
         *,
@@ -1302,10 +1557,11 @@ class AddFundsRequest(_message.Message):
         funding_id: _builtins.str = ...,
         amount_micros: _builtins.int = ...,
         expire_days: _builtins.int = ...,
+        purchase_order: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "expire_days", b"expire_days", "funding_id", b"funding_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "expire_days", b"expire_days", "funding_id", b"funding_id", "purchase_order", b"purchase_order", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1344,6 +1600,146 @@ class AddFundsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddFundsResponse: _TypeAlias = AddFundsResponse  # noqa: Y015
+
+@_typing.final
+class AdjustFundsRequest(_message.Message):
+    """Corrects a tenant's credits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ADJUSTMENT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EXPIRE_DAYS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    adjustment_id: _builtins.str
+    """The correction, 2 to 64 characters, unique within the tenant for ever, fundings and refunds included."""
+    amount_micros: _builtins.int
+    """How much to add, or, below zero, to take away: -10^12 to 10^12, not 0. What is added is a lot of its own."""
+    reason: _builtins.str
+    """Why, 1 to 256 characters. Required."""
+    expire_days: _builtins.int
+    """Days until what is added is lost, 1 to 3650; 0 is 365. Ignored when something is taken away."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        adjustment_id: _builtins.str = ...,
+        amount_micros: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        expire_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_id", b"adjustment_id", "amount_micros", b"amount_micros", "expire_days", b"expire_days", "reason", b"reason", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustFundsRequest: _TypeAlias = AdjustFundsRequest  # noqa: Y015
+
+@_typing.final
+class AdjustFundsResponse(_message.Message):
+    """Shows what was corrected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCE_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.bool
+    """This is the first answer given again."""
+    @_builtins.property
+    def balance(self) -> _authorization_service_pb2.Balance:
+        """The tenant's money right after."""
+
+    def __init__(
+        self,
+        *,
+        balance: _authorization_service_pb2.Balance | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustFundsResponse: _TypeAlias = AdjustFundsResponse  # noqa: Y015
+
+@_typing.final
+class RefundFundsRequest(_message.Message):
+    """Takes back a funding, or a part of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    FUNDING_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CHARGEBACK_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant."""
+    refund_id: _builtins.str
+    """The refund, 2 to 64 characters, unique within the tenant for ever."""
+    funding_id: _builtins.str
+    """The funding or the recharge that it is of."""
+    amount_micros: _builtins.int
+    """How much, 1 to 10^12."""
+    reason: _builtins.str
+    """Why, 1 to 256 characters. Required."""
+    chargeback: _builtins.bool
+    """The customer's bank took it back."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        refund_id: _builtins.str = ...,
+        funding_id: _builtins.str = ...,
+        amount_micros: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        chargeback: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "chargeback", b"chargeback", "funding_id", b"funding_id", "reason", b"reason", "refund_id", b"refund_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundFundsRequest: _TypeAlias = RefundFundsRequest  # noqa: Y015
+
+@_typing.final
+class RefundFundsResponse(_message.Message):
+    """Shows what was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCE_FIELD_NUMBER: _builtins.int
+    FUNDING_REFUNDED_MICROS_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    funding_refunded_micros: _builtins.int
+    """All refunds of this funding so far."""
+    replayed: _builtins.bool
+    """This is the first answer given again."""
+    @_builtins.property
+    def balance(self) -> _authorization_service_pb2.Balance:
+        """The tenant's money right after."""
+
+    def __init__(
+        self,
+        *,
+        balance: _authorization_service_pb2.Balance | None = ...,
+        funding_refunded_micros: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "funding_refunded_micros", b"funding_refunded_micros", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundFundsResponse: _TypeAlias = RefundFundsResponse  # noqa: Y015
 
 @_typing.final
 class GetBalanceRequest(_message.Message):
@@ -1391,6 +1787,9 @@ class GetBalanceResponse(_message.Message):
     POSTPAID_HELD_MICROS_FIELD_NUMBER: _builtins.int
     SPENT_TODAY_MICROS_FIELD_NUMBER: _builtins.int
     SPENT_THIS_MONTH_MICROS_FIELD_NUMBER: _builtins.int
+    LOTS_FIELD_NUMBER: _builtins.int
+    RECHARGE_FIELD_NUMBER: _builtins.int
+    DAYS_LEFT_FIELD_NUMBER: _builtins.int
     loaded_micros: _builtins.int
     """All credits ever added."""
     spent_micros: _builtins.int
@@ -1413,6 +1812,8 @@ class GetBalanceResponse(_message.Message):
     """Charged in this UTC day, credits and invoice together."""
     spent_this_month_micros: _builtins.int
     """Charged in this UTC month."""
+    days_left: _builtins.int
+    """How long what is available lasts at the pace of the last 30 days, in whole days; absent without use, or without the archive."""
     @_builtins.property
     def balance(self) -> _authorization_service_pb2.Balance:
         """Settled, held and available."""
@@ -1424,6 +1825,14 @@ class GetBalanceResponse(_message.Message):
     @_builtins.property
     def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pool]:
         """The pools of this month that have licences or were used, by id; a pool of one user's own when it was used and asked for."""
+
+    @_builtins.property
+    def lots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lot]:
+        """What is left of each funding, the oldest first: it is spent first."""
+
+    @_builtins.property
+    def recharge(self) -> Global___Recharge:
+        """Where the automatic recharge is. Absent without a rule."""
 
     def __init__(
         self,
@@ -1442,14 +1851,127 @@ class GetBalanceResponse(_message.Message):
         postpaid_held_micros: _builtins.int = ...,
         spent_today_micros: _builtins.int = ...,
         spent_this_month_micros: _builtins.int = ...,
+        lots: _abc.Iterable[Global___Lot] | None = ...,
+        recharge: Global___Recharge | None = ...,
+        days_left: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "balance", b"balance", "days_left", b"days_left", "expire_time", b"expire_time", "recharge", b"recharge"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned_calls", b"abandoned_calls", "balance", b"balance", "expire_time", b"expire_time", "expired_micros", b"expired_micros", "loaded_micros", b"loaded_micros", "open_calls", b"open_calls", "pools", b"pools", "postpaid_held_micros", b"postpaid_held_micros", "postpaid_micros", b"postpaid_micros", "refunded_micros", b"refunded_micros", "spent_micros", b"spent_micros", "spent_this_month_micros", b"spent_this_month_micros", "spent_today_micros", b"spent_today_micros", "uncollected_micros", b"uncollected_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "abandoned_calls", b"abandoned_calls", "balance", b"balance", "days_left", b"days_left", "expire_time", b"expire_time", "expired_micros", b"expired_micros", "loaded_micros", b"loaded_micros", "lots", b"lots", "open_calls", b"open_calls", "pools", b"pools", "postpaid_held_micros", b"postpaid_held_micros", "postpaid_micros", b"postpaid_micros", "recharge", b"recharge", "refunded_micros", b"refunded_micros", "spent_micros", b"spent_micros", "spent_this_month_micros", b"spent_this_month_micros", "spent_today_micros", b"spent_today_micros", "uncollected_micros", b"uncollected_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__days_left: _TypeAlias = _typing.Literal["days_left"]  # noqa: Y015
+    _WhichOneofArgType__days_left: _TypeAlias = _typing.Literal["_days_left", b"_days_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__days_left) -> _WhichOneofReturnType__days_left | None: ...
+
+Global___GetBalanceResponse: _TypeAlias = GetBalanceResponse  # noqa: Y015
+
+@_typing.final
+class Lot(_message.Message):
+    """Is what is left of a funding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNDING_ID_FIELD_NUMBER: _builtins.int
+    LEFT_MICROS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    FUND_TIME_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
+    funding_id: _builtins.str
+    """The funding, the recharge, or the adjustment."""
+    left_micros: _builtins.int
+    """What is left, held money included."""
+    amount_micros: _builtins.int
+    """How much it was."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When what is free of it is lost. In the past: held money finishes its call."""
+
+    @_builtins.property
+    def fund_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was funded."""
+
+    def __init__(
+        self,
+        *,
+        funding_id: _builtins.str = ...,
+        left_micros: _builtins.int = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        fund_time: _timestamp_pb2.Timestamp | None = ...,
+        amount_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "fund_time", b"fund_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "expire_time", b"expire_time", "fund_time", b"fund_time", "funding_id", b"funding_id", "left_micros", b"left_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetBalanceResponse: _TypeAlias = GetBalanceResponse  # noqa: Y015
+Global___Lot: _TypeAlias = Lot  # noqa: Y015
+
+@_typing.final
+class WatchBalanceRequest(_message.Message):
+    """Asks to be told of a tenant's money."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchBalanceRequest: _TypeAlias = WatchBalanceRequest  # noqa: Y015
+
+@_typing.final
+class WatchBalanceResponse(_message.Message):
+    """Shows a tenant's money after a change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCE_FIELD_NUMBER: _builtins.int
+    OPEN_CALLS_FIELD_NUMBER: _builtins.int
+    RECHARGE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    READ_TIME_FIELD_NUMBER: _builtins.int
+    open_calls: _builtins.int
+    """Calls that hold something now."""
+    version: _builtins.int
+    """Counts the tenant's journal lines: a later answer has a higher one."""
+    @_builtins.property
+    def balance(self) -> _authorization_service_pb2.Balance:
+        """Settled, held and available."""
+
+    @_builtins.property
+    def recharge(self) -> Global___Recharge:
+        """Where the automatic recharge is. Absent without a rule."""
+
+    @_builtins.property
+    def read_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was read, by the store's clock."""
+
+    def __init__(
+        self,
+        *,
+        balance: _authorization_service_pb2.Balance | None = ...,
+        open_calls: _builtins.int = ...,
+        recharge: Global___Recharge | None = ...,
+        version: _builtins.int = ...,
+        read_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "read_time", b"read_time", "recharge", b"recharge"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "open_calls", b"open_calls", "read_time", b"read_time", "recharge", b"recharge", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchBalanceResponse: _TypeAlias = WatchBalanceResponse  # noqa: Y015
 
 @_typing.final
 class PoolMovement(_message.Message):
@@ -1501,6 +2023,8 @@ class Entry(_message.Message):
     POOLS_FIELD_NUMBER: _builtins.int
     POSTPAID_DELTA_MICROS_FIELD_NUMBER: _builtins.int
     POSTPAID_HELD_DELTA_MICROS_FIELD_NUMBER: _builtins.int
+    PAYER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Counts the tenant's lines, from 1 without gaps."""
     kind: Global___EntryKind.ValueType
@@ -1517,6 +2041,10 @@ class Entry(_message.Message):
     """Change of what the invoice has been charged."""
     postpaid_held_delta_micros: _builtins.int
     """Change of what is held for the invoice."""
+    payer_id: _builtins.str
+    """Whose call it was. Empty for lines about no call."""
+    reason: _builtins.str
+    """Why, for adjustments, refunds and chargebacks; else empty."""
     @_builtins.property
     def entry_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the store's clock."""
@@ -1538,10 +2066,12 @@ class Entry(_message.Message):
         pools: _abc.Iterable[Global___PoolMovement] | None = ...,
         postpaid_delta_micros: _builtins.int = ...,
         postpaid_held_delta_micros: _builtins.int = ...,
+        payer_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry_time", b"entry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_time", b"entry_time", "held_delta_micros", b"held_delta_micros", "kind", b"kind", "pools", b"pools", "postpaid_delta_micros", b"postpaid_delta_micros", "postpaid_held_delta_micros", b"postpaid_held_delta_micros", "reference_id", b"reference_id", "seconds", b"seconds", "settled_delta_micros", b"settled_delta_micros", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_time", b"entry_time", "held_delta_micros", b"held_delta_micros", "kind", b"kind", "payer_id", b"payer_id", "pools", b"pools", "postpaid_delta_micros", b"postpaid_delta_micros", "postpaid_held_delta_micros", b"postpaid_held_delta_micros", "reason", b"reason", "reference_id", b"reference_id", "seconds", b"seconds", "settled_delta_micros", b"settled_delta_micros", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2173,8 +2703,244 @@ class CheckConservationResponse(_message.Message):
 Global___CheckConservationResponse: _TypeAlias = CheckConservationResponse  # noqa: Y015
 
 @_typing.final
+class PaymentMethod(_message.Message):
+    """Names what may pay for a recharge, by the provider's references. Card numbers are neither accepted nor stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    gateway: _builtins.str
+    """The payment provider: "stripe" or "billing"."""
+    customer: _builtins.str
+    """The provider's reference of the customer, 1 to 128 characters."""
+    token: _builtins.str
+    """The provider's reference of the payment method, 1 to 128 characters."""
+    def __init__(
+        self,
+        *,
+        gateway: _builtins.str = ...,
+        customer: _builtins.str = ...,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "gateway", b"gateway", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentMethod: _TypeAlias = PaymentMethod  # noqa: Y015
+
+@_typing.final
+class RechargeRule(_message.Message):
+    """Says when credits are recharged, and by how much."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    TRIGGER_MICROS_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
+    ON_SETTLED_FIELD_NUMBER: _builtins.int
+    FILL_GAP_FIELD_NUMBER: _builtins.int
+    MAX_PER_DAY_FIELD_NUMBER: _builtins.int
+    MAX_PER_MONTH_FIELD_NUMBER: _builtins.int
+    MAX_AMOUNT_PER_DAY_MICROS_FIELD_NUMBER: _builtins.int
+    MAX_AMOUNT_PER_MONTH_MICROS_FIELD_NUMBER: _builtins.int
+    PAYMENT_METHODS_FIELD_NUMBER: _builtins.int
+    COOLING_SECONDS_FIELD_NUMBER: _builtins.int
+    EXPIRE_DAYS_FIELD_NUMBER: _builtins.int
+    RULE_VERSION_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    """Whether it recharges."""
+    trigger_micros: _builtins.int
+    """Recharge when the balance is below this. Whole units of the currency, at least the smallest trigger (50 unless the operator set
+    another).
+    """
+    amount_micros: _builtins.int
+    """How much to buy. A whole number of the currency's smallest coins, at least the smallest funding (50 unless the operator set another),
+    up to 10^12.
+    """
+    on_settled: _builtins.bool
+    """Compare the trigger with the settled balance; by default with what is available: settled less held."""
+    fill_gap: _builtins.bool
+    """Buy the whole gap up to the trigger in one charge, in multiples of the amount."""
+    max_per_day: _builtins.int
+    """Most recharges in a UTC day, 1 to 100; 0 is 5."""
+    max_per_month: _builtins.int
+    """Most recharges in a UTC month, 1 to 1000; 0 is 50."""
+    max_amount_per_day_micros: _builtins.int
+    """Most money in a UTC day, up to 10^15; 0 is no limit beside the count."""
+    max_amount_per_month_micros: _builtins.int
+    """Most money in a UTC month, up to 10^15; 0 is no limit beside the count."""
+    cooling_seconds: _builtins.int
+    """Pause after a success before the next recharge, 0 to 86400; by default none."""
+    expire_days: _builtins.int
+    """Days until what is unused is lost, 1 to 3650; 0 is 365."""
+    rule_version: _builtins.int
+    """Counts the changes of the rule. In SetRechargeRule 0 replaces whatever is stored; another number must be the stored one: else
+    FAILED_PRECONDITION with reason VERSION_CHANGED.
+    """
+    @_builtins.property
+    def payment_methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentMethod]:
+        """What pays, in order: the next one is tried when one is declined. 1 to 5 when enabled."""
+
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool = ...,
+        trigger_micros: _builtins.int = ...,
+        amount_micros: _builtins.int = ...,
+        on_settled: _builtins.bool = ...,
+        fill_gap: _builtins.bool = ...,
+        max_per_day: _builtins.int = ...,
+        max_per_month: _builtins.int = ...,
+        max_amount_per_day_micros: _builtins.int = ...,
+        max_amount_per_month_micros: _builtins.int = ...,
+        payment_methods: _abc.Iterable[Global___PaymentMethod] | None = ...,
+        cooling_seconds: _builtins.int = ...,
+        expire_days: _builtins.int = ...,
+        rule_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "cooling_seconds", b"cooling_seconds", "enabled", b"enabled", "expire_days", b"expire_days", "fill_gap", b"fill_gap", "max_amount_per_day_micros", b"max_amount_per_day_micros", "max_amount_per_month_micros", b"max_amount_per_month_micros", "max_per_day", b"max_per_day", "max_per_month", b"max_per_month", "on_settled", b"on_settled", "payment_methods", b"payment_methods", "rule_version", b"rule_version", "trigger_micros", b"trigger_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RechargeRule: _TypeAlias = RechargeRule  # noqa: Y015
+
+@_typing.final
+class Recharge(_message.Message):
+    """Shows where a tenant's recharge is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    CHARGE_ID_FIELD_NUMBER: _builtins.int
+    CHARGE_MICROS_FIELD_NUMBER: _builtins.int
+    STATE_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_TIME_FIELD_NUMBER: _builtins.int
+    DECLINES_FIELD_NUMBER: _builtins.int
+    DECLINE_CODE_FIELD_NUMBER: _builtins.int
+    ACTION_URL_FIELD_NUMBER: _builtins.int
+    COUNT_TODAY_FIELD_NUMBER: _builtins.int
+    COUNT_THIS_MONTH_FIELD_NUMBER: _builtins.int
+    AMOUNT_TODAY_MICROS_FIELD_NUMBER: _builtins.int
+    AMOUNT_THIS_MONTH_MICROS_FIELD_NUMBER: _builtins.int
+    state: Global___RechargeState.ValueType
+    """Where it is."""
+    charge_id: _builtins.str
+    """The charge under way, or the last one. Empty before the first."""
+    charge_micros: _builtins.int
+    """How much it is."""
+    declines: _builtins.int
+    """Declines in a row."""
+    decline_code: _builtins.str
+    """The provider's word for the last decline, as "expired_card". Empty without one."""
+    action_url: _builtins.str
+    """Where the customer confirms the payment. Empty unless that is required."""
+    count_today: _builtins.int
+    """Recharges in this UTC day."""
+    count_this_month: _builtins.int
+    """Recharges in this UTC month."""
+    amount_today_micros: _builtins.int
+    """Money recharged in this UTC day."""
+    amount_this_month_micros: _builtins.int
+    """Money recharged in this UTC month."""
+    @_builtins.property
+    def state_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is in this state."""
+
+    @_builtins.property
+    def next_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is looked at next by itself; absent when it waits for somebody, or for the balance."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___RechargeState.ValueType = ...,
+        charge_id: _builtins.str = ...,
+        charge_micros: _builtins.int = ...,
+        state_time: _timestamp_pb2.Timestamp | None = ...,
+        next_time: _timestamp_pb2.Timestamp | None = ...,
+        declines: _builtins.int = ...,
+        decline_code: _builtins.str = ...,
+        action_url: _builtins.str = ...,
+        count_today: _builtins.int = ...,
+        count_this_month: _builtins.int = ...,
+        amount_today_micros: _builtins.int = ...,
+        amount_this_month_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_time", b"next_time", "state_time", b"state_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_url", b"action_url", "amount_this_month_micros", b"amount_this_month_micros", "amount_today_micros", b"amount_today_micros", "charge_id", b"charge_id", "charge_micros", b"charge_micros", "count_this_month", b"count_this_month", "count_today", b"count_today", "decline_code", b"decline_code", "declines", b"declines", "next_time", b"next_time", "state", b"state", "state_time", b"state_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recharge: _TypeAlias = Recharge  # noqa: Y015
+
+@_typing.final
 class SetRechargeRuleRequest(_message.Message):
     """Sets a recharge rule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    @_builtins.property
+    def rule(self) -> Global___RechargeRule:
+        """The rule."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        rule: Global___RechargeRule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRechargeRuleRequest: _TypeAlias = SetRechargeRuleRequest  # noqa: Y015
+
+@_typing.final
+class SetRechargeRuleResponse(_message.Message):
+    """Shows the rule as stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    RECHARGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rule(self) -> Global___RechargeRule:
+        """The rule."""
+
+    @_builtins.property
+    def recharge(self) -> Global___Recharge:
+        """Where the recharge is."""
+
+    def __init__(
+        self,
+        *,
+        rule: Global___RechargeRule | None = ...,
+        recharge: Global___Recharge | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recharge", b"recharge", "rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recharge", b"recharge", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRechargeRuleResponse: _TypeAlias = SetRechargeRuleResponse  # noqa: Y015
+
+@_typing.final
+class GetRechargeRuleRequest(_message.Message):
+    """Asks for a recharge rule."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2192,11 +2958,621 @@ class SetRechargeRuleRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SetRechargeRuleRequest: _TypeAlias = SetRechargeRuleRequest  # noqa: Y015
+Global___GetRechargeRuleRequest: _TypeAlias = GetRechargeRuleRequest  # noqa: Y015
 
 @_typing.final
-class SetRechargeRuleResponse(_message.Message):
-    """Shows a recharge rule."""
+class GetRechargeRuleResponse(_message.Message):
+    """Shows the rule as stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    RECHARGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rule(self) -> Global___RechargeRule:
+        """The rule."""
+
+    @_builtins.property
+    def recharge(self) -> Global___Recharge:
+        """Where the recharge is."""
+
+    def __init__(
+        self,
+        *,
+        rule: Global___RechargeRule | None = ...,
+        recharge: Global___Recharge | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recharge", b"recharge", "rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recharge", b"recharge", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRechargeRuleResponse: _TypeAlias = GetRechargeRuleResponse  # noqa: Y015
+
+@_typing.final
+class ResumeRechargeRequest(_message.Message):
+    """Arms a recharge again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CHARGE_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    charge_id: _builtins.str
+    """The charge that the outcome is of. Required with one."""
+    outcome: Global___ChargeOutcome.ValueType
+    """What became of that charge."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        charge_id: _builtins.str = ...,
+        outcome: Global___ChargeOutcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_id", b"charge_id", "outcome", b"outcome", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRechargeRequest: _TypeAlias = ResumeRechargeRequest  # noqa: Y015
+
+@_typing.final
+class ResumeRechargeResponse(_message.Message):
+    """Shows where the recharge is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECHARGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recharge(self) -> Global___Recharge:
+        """Where it is."""
+
+    def __init__(
+        self,
+        *,
+        recharge: Global___Recharge | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recharge", b"recharge"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recharge", b"recharge"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRechargeResponse: _TypeAlias = ResumeRechargeResponse  # noqa: Y015
+
+@_typing.final
+class TestRechargeRequest(_message.Message):
+    """Asks for a dry run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestRechargeRequest: _TypeAlias = TestRechargeRequest  # noqa: Y015
+
+@_typing.final
+class TestRechargeResponse(_message.Message):
+    """Shows a dry run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKS_FIELD_NUMBER: _builtins.int
+    CHARGE_MICROS_FIELD_NUMBER: _builtins.int
+    charge_micros: _builtins.int
+    """What a recharge would charge now; 0 when it would not."""
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___RechargeCheck]:
+        """Each check, in order."""
+
+    def __init__(
+        self,
+        *,
+        checks: _abc.Iterable[Global___RechargeCheck] | None = ...,
+        charge_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_micros", b"charge_micros", "checks", b"checks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestRechargeResponse: _TypeAlias = TestRechargeResponse  # noqa: Y015
+
+@_typing.final
+class RechargeCheck(_message.Message):
+    """Is one check of a dry run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    check: _builtins.str
+    """What was looked at, as "rule", "trigger", "caps", "stripe"."""
+    passed: _builtins.bool
+    """Whether it lets a recharge happen."""
+    explanation: _builtins.str
+    """Why, in a sentence."""
+    def __init__(
+        self,
+        *,
+        check: _builtins.str = ...,
+        passed: _builtins.bool = ...,
+        explanation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "explanation", b"explanation", "passed", b"passed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RechargeCheck: _TypeAlias = RechargeCheck  # noqa: Y015
+
+@_typing.final
+class ListRechargesRequest(_message.Message):
+    """Asks for recharges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    page_size: _builtins.int
+    """Most to give, 1 to 500; 0 is 100, more is 500."""
+    page_token: _builtins.str
+    """From the last page. Else empty."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRechargesRequest: _TypeAlias = ListRechargesRequest  # noqa: Y015
+
+@_typing.final
+class RechargeStep(_message.Message):
+    """Is one step of a recharge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    PROVIDER_ID_FIELD_NUMBER: _builtins.int
+    DECLINE_CODE_FIELD_NUMBER: _builtins.int
+    STEP_TIME_FIELD_NUMBER: _builtins.int
+    charge_id: _builtins.str
+    """The charge."""
+    state: Global___RechargeState.ValueType
+    """Where it came to."""
+    amount_micros: _builtins.int
+    """How much it is."""
+    gateway: _builtins.str
+    """What pays, as "stripe"."""
+    provider_id: _builtins.str
+    """The provider's own id of it. Empty before there is one."""
+    decline_code: _builtins.str
+    """The provider's word for a decline. Else empty."""
+    @_builtins.property
+    def step_time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the store's clock."""
+
+    def __init__(
+        self,
+        *,
+        charge_id: _builtins.str = ...,
+        state: Global___RechargeState.ValueType = ...,
+        amount_micros: _builtins.int = ...,
+        gateway: _builtins.str = ...,
+        provider_id: _builtins.str = ...,
+        decline_code: _builtins.str = ...,
+        step_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["step_time", b"step_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "charge_id", b"charge_id", "decline_code", b"decline_code", "gateway", b"gateway", "provider_id", b"provider_id", "state", b"state", "step_time", b"step_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RechargeStep: _TypeAlias = RechargeStep  # noqa: Y015
+
+@_typing.final
+class ListRechargesResponse(_message.Message):
+    """Shows a page of recharges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___RechargeStep]:
+        """The steps."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___RechargeStep] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRechargesResponse: _TypeAlias = ListRechargesResponse  # noqa: Y015
+
+@_typing.final
+class Admin(_message.Message):
+    """Is somebody whom notices go to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMAIL_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    email: _builtins.str
+    """E-mail address, up to 254 characters."""
+    display_name: _builtins.str
+    """A name for people, up to 128 characters."""
+    language: _builtins.str
+    """Language of the mails: "en", "ko", "ja", "id" or "zh"; empty is "en"."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Administrator roles, as "Billing Administrator", 1 to 16. They decide which notices come."""
+
+    def __init__(
+        self,
+        *,
+        email: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+        language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "email", b"email", "language", b"language", "roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Admin: _TypeAlias = Admin  # noqa: Y015
+
+@_typing.final
+class NoticeSettings(_message.Message):
+    """Says whom a tenant's notices go to, and when they are due."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADMINS_FIELD_NUMBER: _builtins.int
+    LOW_BALANCE_MICROS_FIELD_NUMBER: _builtins.int
+    EXPIRY_NOTICE_DAYS_FIELD_NUMBER: _builtins.int
+    expiry_notice_days: _builtins.int
+    """Days before credits are lost that it is told, 1 to 365; 0 is 30."""
+    @_builtins.property
+    def admins(self) -> _containers.RepeatedCompositeFieldContainer[Global___Admin]:
+        """Who gets mails, at most 50."""
+
+    @_builtins.property
+    def low_balance_micros(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Levels of what is available that a low balance is told at, at most 5, each 1 to 10^15."""
+
+    def __init__(
+        self,
+        *,
+        admins: _abc.Iterable[Global___Admin] | None = ...,
+        low_balance_micros: _abc.Iterable[_builtins.int] | None = ...,
+        expiry_notice_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admins", b"admins", "expiry_notice_days", b"expiry_notice_days", "low_balance_micros", b"low_balance_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeSettings: _TypeAlias = NoticeSettings  # noqa: Y015
+
+@_typing.final
+class Webhook(_message.Message):
+    """Is an address that notices are posted to, signed after the Standard Webhooks specification."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    DISABLED_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """Its id within the tenant, 1 to 64 characters."""
+    url: _builtins.str
+    """Where to, https (http where the operator allows private addresses), up to 512 characters. Private addresses are refused."""
+    disabled: _builtins.bool
+    """It answered "gone" (410), or was never reached for days, and gets nothing more until it is put again."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___NoticeKind.ValueType]:
+        """What it is told of; empty is everything."""
+
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+        url: _builtins.str = ...,
+        kinds: _abc.Iterable[Global___NoticeKind.ValueType] | None = ...,
+        disabled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled", b"disabled", "kinds", b"kinds", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Webhook: _TypeAlias = Webhook  # noqa: Y015
+
+@_typing.final
+class PutNoticeSettingsRequest(_message.Message):
+    """Replaces notice settings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    @_builtins.property
+    def settings(self) -> Global___NoticeSettings:
+        """The settings."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        settings: Global___NoticeSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutNoticeSettingsRequest: _TypeAlias = PutNoticeSettingsRequest  # noqa: Y015
+
+@_typing.final
+class PutNoticeSettingsResponse(_message.Message):
+    """Shows the settings as stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> Global___NoticeSettings:
+        """The settings."""
+
+    def __init__(
+        self,
+        *,
+        settings: Global___NoticeSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutNoticeSettingsResponse: _TypeAlias = PutNoticeSettingsResponse  # noqa: Y015
+
+@_typing.final
+class GetNoticeSettingsRequest(_message.Message):
+    """Asks for notice settings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNoticeSettingsRequest: _TypeAlias = GetNoticeSettingsRequest  # noqa: Y015
+
+@_typing.final
+class GetNoticeSettingsResponse(_message.Message):
+    """Shows notice settings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    WEBHOOKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settings(self) -> Global___NoticeSettings:
+        """The settings."""
+
+    @_builtins.property
+    def webhooks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Webhook]:
+        """The webhooks, without their secrets."""
+
+    def __init__(
+        self,
+        *,
+        settings: Global___NoticeSettings | None = ...,
+        webhooks: _abc.Iterable[Global___Webhook] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "webhooks", b"webhooks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNoticeSettingsResponse: _TypeAlias = GetNoticeSettingsResponse  # noqa: Y015
+
+@_typing.final
+class PutWebhookRequest(_message.Message):
+    """Makes or replaces a webhook."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    @_builtins.property
+    def webhook(self) -> Global___Webhook:
+        """The webhook, at most 10 for a tenant. Whether it is disabled is ignored."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        webhook: Global___Webhook | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id", "webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutWebhookRequest: _TypeAlias = PutWebhookRequest  # noqa: Y015
+
+@_typing.final
+class PutWebhookResponse(_message.Message):
+    """Shows the webhook as stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """What signs its messages, as "whsec_...": shown only when it was just made."""
+    @_builtins.property
+    def webhook(self) -> Global___Webhook:
+        """The webhook."""
+
+    def __init__(
+        self,
+        *,
+        webhook: Global___Webhook | None = ...,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret", "webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutWebhookResponse: _TypeAlias = PutWebhookResponse  # noqa: Y015
+
+@_typing.final
+class RotateWebhookSecretRequest(_message.Message):
+    """Asks for a new secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    webhook_id: _builtins.str
+    """The webhook."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        webhook_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateWebhookSecretRequest: _TypeAlias = RotateWebhookSecretRequest  # noqa: Y015
+
+@_typing.final
+class RotateWebhookSecretResponse(_message.Message):
+    """Shows the new secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """What signs its messages from now on; the one before it still signs for 24 hours."""
+    def __init__(
+        self,
+        *,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateWebhookSecretResponse: _TypeAlias = RotateWebhookSecretResponse  # noqa: Y015
+
+@_typing.final
+class DeleteWebhookRequest(_message.Message):
+    """Removes a webhook."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    webhook_id: _builtins.str
+    """The webhook."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        webhook_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteWebhookRequest: _TypeAlias = DeleteWebhookRequest  # noqa: Y015
+
+@_typing.final
+class DeleteWebhookResponse(_message.Message):
+    """Says that it is gone."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2209,7 +3585,295 @@ class SetRechargeRuleResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SetRechargeRuleResponse: _TypeAlias = SetRechargeRuleResponse  # noqa: Y015
+Global___DeleteWebhookResponse: _TypeAlias = DeleteWebhookResponse  # noqa: Y015
+
+@_typing.final
+class ListNoticesRequest(_message.Message):
+    """Asks for notices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    DEAD_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    dead: _builtins.bool
+    """Only those with a delivery that was given up."""
+    page_size: _builtins.int
+    """Most to give, 1 to 500; 0 is 100, more is 500."""
+    page_token: _builtins.str
+    """From the last page. Else empty."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        dead: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead", b"dead", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNoticesRequest: _TypeAlias = ListNoticesRequest  # noqa: Y015
+
+@_typing.final
+class Delivery(_message.Message):
+    """Is one delivery of a notice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    MAIL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    NEXT_TIME_FIELD_NUMBER: _builtins.int
+    recipient: _builtins.str
+    """The mail's address, or the webhook's id."""
+    mail: _builtins.bool
+    """Whether it is a mail; else a webhook."""
+    state: Global___DeliveryState.ValueType
+    """What became of it."""
+    attempts: _builtins.int
+    """Tries so far."""
+    failure: _builtins.str
+    """Why the last try failed, as "HTTP 500". Empty when it did not."""
+    @_builtins.property
+    def next_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is tried next. Absent when it is not."""
+
+    def __init__(
+        self,
+        *,
+        recipient: _builtins.str = ...,
+        mail: _builtins.bool = ...,
+        state: Global___DeliveryState.ValueType = ...,
+        attempts: _builtins.int = ...,
+        failure: _builtins.str = ...,
+        next_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_time", b"next_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "failure", b"failure", "mail", b"mail", "next_time", b"next_time", "recipient", b"recipient", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """Is something that admins are told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    NOTICE_TIME_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    notice_id: _builtins.str
+    """Its id."""
+    kind: Global___NoticeKind.ValueType
+    """What it is about."""
+    summary: _builtins.str
+    """In a sentence, in English."""
+    @_builtins.property
+    def notice_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened, by the store's clock."""
+
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
+        """What became of it, for each recipient."""
+
+    def __init__(
+        self,
+        *,
+        notice_id: _builtins.str = ...,
+        kind: Global___NoticeKind.ValueType = ...,
+        summary: _builtins.str = ...,
+        notice_time: _timestamp_pb2.Timestamp | None = ...,
+        deliveries: _abc.Iterable[Global___Delivery] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["notice_time", b"notice_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "kind", b"kind", "notice_id", b"notice_id", "notice_time", b"notice_time", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
+
+@_typing.final
+class ListNoticesResponse(_message.Message):
+    """Shows a page of notices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]:
+        """The notices."""
+
+    def __init__(
+        self,
+        *,
+        notices: _abc.Iterable[Global___Notice] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "notices", b"notices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNoticesResponse: _TypeAlias = ListNoticesResponse  # noqa: Y015
+
+@_typing.final
+class ReplayNoticesRequest(_message.Message):
+    """Delivers dead letters again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    NOTICE_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    notice_id: _builtins.str
+    """The notice; empty for all of the tenant."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        notice_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notice_id", b"notice_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayNoticesRequest: _TypeAlias = ReplayNoticesRequest  # noqa: Y015
+
+@_typing.final
+class ReplayNoticesResponse(_message.Message):
+    """Counts them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    deliveries: _builtins.int
+    """Deliveries that are tried again."""
+    def __init__(
+        self,
+        *,
+        deliveries: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayNoticesResponse: _TypeAlias = ReplayNoticesResponse  # noqa: Y015
+
+@_typing.final
+class TestNoticeRequest(_message.Message):
+    """Sends a test notice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestNoticeRequest: _TypeAlias = TestNoticeRequest  # noqa: Y015
+
+@_typing.final
+class TestNoticeResponse(_message.Message):
+    """Shows the notice that was sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def notice(self) -> Global___Notice:
+        """The notice."""
+
+    def __init__(
+        self,
+        *,
+        notice: Global___Notice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestNoticeResponse: _TypeAlias = TestNoticeResponse  # noqa: Y015
+
+@_typing.final
+class CallFilter(_message.Message):
+    """Picks calls. All that is given must be true of a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PAYER_ID_FIELD_NUMBER: _builtins.int
+    CALL_TYPE_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    CAPABILITY_FIELD_NUMBER: _builtins.int
+    payer_id: _builtins.str
+    """Only calls of this payer. May be empty."""
+    call_type: _authorization_service_pb2.CallType.ValueType
+    """Only calls of this type. May be unspecified."""
+    country: _builtins.str
+    """Only calls to this country, ISO 3166-1 alpha-2. May be empty."""
+    capability: _builtins.str
+    """Only what was paid by this, a code of the usage report as "MCOPSTNPP". May be empty."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only calls that ended at this time or later. Absent: from the first on; for sums and exports 30 days before end_time."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only calls that ended before this time. Absent: now."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        payer_id: _builtins.str = ...,
+        call_type: _authorization_service_pb2.CallType.ValueType = ...,
+        country: _builtins.str = ...,
+        capability: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_type", b"call_type", "capability", b"capability", "country", b"country", "end_time", b"end_time", "payer_id", b"payer_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallFilter: _TypeAlias = CallFilter  # noqa: Y015
 
 @_typing.final
 class ListCallsRequest(_message.Message):
@@ -2218,33 +3882,176 @@ class ListCallsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant. May be empty when the token names exactly one."""
+    page_size: _builtins.int
+    """Most to give, 1 to 500; 0 is 100, more is 500."""
+    page_token: _builtins.str
+    """From the last page. Else empty."""
+    @_builtins.property
+    def filter(self) -> Global___CallFilter:
+        """Which ones."""
+
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
+        filter: Global___CallFilter | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListCallsRequest: _TypeAlias = ListCallsRequest  # noqa: Y015
 
 @_typing.final
-class ListCallsResponse(_message.Message):
-    """Shows calls."""
+class UsageRow(_message.Message):
+    """Is one row of the usage report: a stretch of an ended call that one source paid."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    USAGE_ID_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    CONFERENCE_ID_FIELD_NUMBER: _builtins.int
+    USER_LOCATION_FIELD_NUMBER: _builtins.int
+    PAYER_ID_FIELD_NUMBER: _builtins.int
+    USER_PRINCIPAL_NAME_FIELD_NUMBER: _builtins.int
+    USER_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    CALLER_ID_FIELD_NUMBER: _builtins.int
+    CALL_TYPE_FIELD_NUMBER: _builtins.int
+    NUMBER_TYPE_FIELD_NUMBER: _builtins.int
+    DOMESTIC_FIELD_NUMBER: _builtins.int
+    DESTINATION_COUNTRY_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    DESTINATION_NUMBER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    CONNECTION_FEE_MICROS_FIELD_NUMBER: _builtins.int
+    CHARGE_MICROS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    CAPABILITY_FIELD_NUMBER: _builtins.int
+    POSTPAID_FIELD_NUMBER: _builtins.int
+    POOL_SECONDS_FIELD_NUMBER: _builtins.int
+    POOL_ID_FIELD_NUMBER: _builtins.int
+    usage_id: _builtins.str
+    """The one unique key."""
+    call_id: _builtins.str
+    """The call; it may be in several rows."""
+    conference_id: _builtins.str
+    """Its conference. May be empty."""
+    user_location: _builtins.str
+    """Country of the payer's licence, ISO 3166-1 alpha-2. Empty for calls of no payer."""
+    payer_id: _builtins.str
+    """The payer; empty for bots (UCAP_IN, UCAP_OUT)."""
+    user_principal_name: _builtins.str
+    """The payer's sign-in name."""
+    user_display_name: _builtins.str
+    """The payer's name."""
+    caller_id: _builtins.str
+    """The caller's number. The last digits of the outside number are masked where the tenant's country asks for it."""
+    call_type: _authorization_service_pb2.CallType.ValueType
+    """What the call was."""
+    number_type: _builtins.str
+    """Kind of the tenant's number: "Subscriber", "Service" or "TollFree"."""
+    domestic: _builtins.str
+    """"Domestic" or "International", seen from the payer; empty for calls that come in."""
+    destination_country: _builtins.str
+    """Country dialled, ISO 3166-1 alpha-2."""
+    destination: _builtins.str
+    """Destination dialled, as the rate deck names it, else the country."""
+    destination_number: _builtins.str
+    """The number dialled, masked like the caller's."""
+    duration_seconds: _builtins.int
+    """Connected seconds of the stretch."""
+    connection_fee_micros: _builtins.int
+    """Connection fee."""
+    charge_micros: _builtins.int
+    """What minutes cost, the fee not included."""
+    currency_code: _builtins.str
+    """ISO 4217."""
+    capability: _builtins.str
+    """What paid, a code as "MCOPSTN1" or "MCOPSTNPP"."""
+    postpaid: _builtins.bool
+    """Whether the money went to the invoice."""
+    pool_seconds: _builtins.int
+    """Seconds of a pool that it used, in whole minutes."""
+    pool_id: _builtins.str
+    """The pool. Empty when none paid."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the stretch began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended."""
+
     def __init__(
         self,
+        *,
+        usage_id: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        conference_id: _builtins.str = ...,
+        user_location: _builtins.str = ...,
+        payer_id: _builtins.str = ...,
+        user_principal_name: _builtins.str = ...,
+        user_display_name: _builtins.str = ...,
+        caller_id: _builtins.str = ...,
+        call_type: _authorization_service_pb2.CallType.ValueType = ...,
+        number_type: _builtins.str = ...,
+        domestic: _builtins.str = ...,
+        destination_country: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        destination_number: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        duration_seconds: _builtins.int = ...,
+        connection_fee_micros: _builtins.int = ...,
+        charge_micros: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
+        capability: _builtins.str = ...,
+        postpaid: _builtins.bool = ...,
+        pool_seconds: _builtins.int = ...,
+        pool_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "call_type", b"call_type", "caller_id", b"caller_id", "capability", b"capability", "charge_micros", b"charge_micros", "conference_id", b"conference_id", "connection_fee_micros", b"connection_fee_micros", "currency_code", b"currency_code", "destination", b"destination", "destination_country", b"destination_country", "destination_number", b"destination_number", "domestic", b"domestic", "duration_seconds", b"duration_seconds", "end_time", b"end_time", "number_type", b"number_type", "payer_id", b"payer_id", "pool_id", b"pool_id", "pool_seconds", b"pool_seconds", "postpaid", b"postpaid", "start_time", b"start_time", "usage_id", b"usage_id", "user_display_name", b"user_display_name", "user_location", b"user_location", "user_principal_name", b"user_principal_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageRow: _TypeAlias = UsageRow  # noqa: Y015
+
+@_typing.final
+class ListCallsResponse(_message.Message):
+    """Shows a page of calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty at the end."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]:
+        """The rows."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___UsageRow] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2252,38 +4059,119 @@ Global___ListCallsResponse: _TypeAlias = ListCallsResponse  # noqa: Y015
 
 @_typing.final
 class GetUsageReportRequest(_message.Message):
-    """Asks for a report."""
+    """Asks for sums."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
-    """The tenant. May be empty when the token names exactly one."""
+    """The tenant. May be empty when the token names exactly one, or, for operators, with the group TENANT."""
+    group: Global___UsageGroup.ValueType
+    """What to sum by."""
+    @_builtins.property
+    def filter(self) -> Global___CallFilter:
+        """Which calls."""
+
     def __init__(
         self,
         *,
         tenant_id: _builtins.str = ...,
+        filter: Global___CallFilter | None = ...,
+        group: Global___UsageGroup.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "group", b"group", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetUsageReportRequest: _TypeAlias = GetUsageReportRequest  # noqa: Y015
 
 @_typing.final
-class GetUsageReportResponse(_message.Message):
-    """Shows a report."""
+class UsageLine(_message.Message):
+    """Is one line of sums."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    KEY_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    POOL_SECONDS_FIELD_NUMBER: _builtins.int
+    CONNECTION_FEE_MICROS_FIELD_NUMBER: _builtins.int
+    CHARGE_MICROS_FIELD_NUMBER: _builtins.int
+    POSTPAID_MICROS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What it is the sum of: a day as "2026-11-21", a payer, a destination, and so on."""
+    display_name: _builtins.str
+    """A name for people, where there is one."""
+    calls: _builtins.int
+    """Calls."""
+    duration_seconds: _builtins.int
+    """Connected seconds."""
+    pool_seconds: _builtins.int
+    """Seconds of pools used."""
+    connection_fee_micros: _builtins.int
+    """Connection fees."""
+    charge_micros: _builtins.int
+    """What minutes cost."""
+    postpaid_micros: _builtins.int
+    """Of both, what went to the invoice."""
+    currency_code: _builtins.str
+    """ISO 4217."""
     def __init__(
         self,
+        *,
+        key: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        duration_seconds: _builtins.int = ...,
+        pool_seconds: _builtins.int = ...,
+        connection_fee_micros: _builtins.int = ...,
+        charge_micros: _builtins.int = ...,
+        postpaid_micros: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "charge_micros", b"charge_micros", "connection_fee_micros", b"connection_fee_micros", "currency_code", b"currency_code", "display_name", b"display_name", "duration_seconds", b"duration_seconds", "key", b"key", "pool_seconds", b"pool_seconds", "postpaid_micros", b"postpaid_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageLine: _TypeAlias = UsageLine  # noqa: Y015
+
+@_typing.final
+class GetUsageReportResponse(_message.Message):
+    """Shows sums."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """More lines than were sent."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageLine]:
+        """The lines: days in order, all else the dearest first; at most 5,000."""
+
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageLine]:
+        """Over all calls, beyond the lines too."""
+
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[Global___UsageLine] | None = ...,
+        totals: _abc.Iterable[Global___UsageLine] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "totals", b"totals", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2296,6 +4184,62 @@ class ExportCallsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The tenant. May be empty when the token names exactly one."""
+    @_builtins.property
+    def filter(self) -> Global___CallFilter:
+        """Which calls."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        filter: Global___CallFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportCallsRequest: _TypeAlias = ExportCallsRequest  # noqa: Y015
+
+@_typing.final
+class ExportCallsResponse(_message.Message):
+    """Is a part of an export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    ROW_COUNT_FIELD_NUMBER: _builtins.int
+    row_count: _builtins.int
+    """How many rows the whole export has: in the first part."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]:
+        """The rows."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___UsageRow] | None = ...,
+        row_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["row_count", b"row_count", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportCallsResponse: _TypeAlias = ExportCallsResponse  # noqa: Y015
+
+@_typing.final
+class GetFundingAdviceRequest(_message.Message):
+    """Asks for advice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant. May be empty when the token names exactly one."""
     def __init__(
@@ -2309,11 +4253,65 @@ class ExportCallsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ExportCallsRequest: _TypeAlias = ExportCallsRequest  # noqa: Y015
+Global___GetFundingAdviceRequest: _TypeAlias = GetFundingAdviceRequest  # noqa: Y015
 
 @_typing.final
-class ExportCallsResponse(_message.Message):
-    """Shows an export."""
+class GetFundingAdviceResponse(_message.Message):
+    """Advises."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    SPENT_PER_DAY_MICROS_FIELD_NUMBER: _builtins.int
+    MOST_PER_DAY_MICROS_FIELD_NUMBER: _builtins.int
+    DAYS_LEFT_FIELD_NUMBER: _builtins.int
+    TRIGGER_MICROS_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """Full days looked at, up to 60."""
+    spent_per_day_micros: _builtins.int
+    """What credits paid in a day, on average."""
+    most_per_day_micros: _builtins.int
+    """The most in a day."""
+    days_left: _builtins.int
+    """How long what is available lasts; absent without use."""
+    trigger_micros: _builtins.int
+    """The trigger to set; 0 without enough use to say."""
+    amount_micros: _builtins.int
+    """The amount to set."""
+    currency_code: _builtins.str
+    """ISO 4217."""
+    @_builtins.property
+    def reasoning(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why, sentence by sentence."""
+
+    def __init__(
+        self,
+        *,
+        days: _builtins.int = ...,
+        spent_per_day_micros: _builtins.int = ...,
+        most_per_day_micros: _builtins.int = ...,
+        days_left: _builtins.int | None = ...,
+        trigger_micros: _builtins.int = ...,
+        amount_micros: _builtins.int = ...,
+        reasoning: _abc.Iterable[_builtins.str] | None = ...,
+        currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "days_left", b"days_left"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "amount_micros", b"amount_micros", "currency_code", b"currency_code", "days", b"days", "days_left", b"days_left", "most_per_day_micros", b"most_per_day_micros", "reasoning", b"reasoning", "spent_per_day_micros", b"spent_per_day_micros", "trigger_micros", b"trigger_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__days_left: _TypeAlias = _typing.Literal["days_left"]  # noqa: Y015
+    _WhichOneofArgType__days_left: _TypeAlias = _typing.Literal["_days_left", b"_days_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__days_left) -> _WhichOneofReturnType__days_left | None: ...
+
+Global___GetFundingAdviceResponse: _TypeAlias = GetFundingAdviceResponse  # noqa: Y015
+
+@_typing.final
+class GetArchiveStatusRequest(_message.Message):
+    """Asks how far the archive is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2326,4 +4324,46 @@ class ExportCallsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ExportCallsResponse: _TypeAlias = ExportCallsResponse  # noqa: Y015
+Global___GetArchiveStatusRequest: _TypeAlias = GetArchiveStatusRequest  # noqa: Y015
+
+@_typing.final
+class GetArchiveStatusResponse(_message.Message):
+    """Shows how far the archive is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    LAG_MS_FIELD_NUMBER: _builtins.int
+    ALARMS_FIELD_NUMBER: _builtins.int
+    ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
+    entries: _builtins.int
+    """Journal lines in the archive."""
+    waiting: _builtins.int
+    """Journal lines that are not in it yet."""
+    lag_ms: _builtins.int
+    """Age of the oldest of those, in milliseconds; 0 without any."""
+    @_builtins.property
+    def alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is wrong, as a missing journal line, in a sentence each. Empty: nothing."""
+
+    @_builtins.property
+    def archive_time(self) -> _timestamp_pb2.Timestamp:
+        """When a line was last archived. Absent before the first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        lag_ms: _builtins.int = ...,
+        alarms: _abc.Iterable[_builtins.str] | None = ...,
+        archive_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarms", b"alarms", "archive_time", b"archive_time", "entries", b"entries", "lag_ms", b"lag_ms", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetArchiveStatusResponse: _TypeAlias = GetArchiveStatusResponse  # noqa: Y015

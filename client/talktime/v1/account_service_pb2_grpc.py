@@ -145,10 +145,85 @@ class AccountServiceStub:
                 request_serializer=talktime_dot_v1_dot_account__service__pb2.CheckConservationRequest.SerializeToString,
                 response_deserializer=talktime_dot_v1_dot_account__service__pb2.CheckConservationResponse.FromString,
                 _registered_method=True)
+        self.AdjustFunds = channel.unary_unary(
+                '/talktime.v1.AccountService/AdjustFunds',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.AdjustFundsRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.AdjustFundsResponse.FromString,
+                _registered_method=True)
+        self.RefundFunds = channel.unary_unary(
+                '/talktime.v1.AccountService/RefundFunds',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.RefundFundsRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.RefundFundsResponse.FromString,
+                _registered_method=True)
+        self.WatchBalance = channel.unary_stream(
+                '/talktime.v1.AccountService/WatchBalance',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.WatchBalanceRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.WatchBalanceResponse.FromString,
+                _registered_method=True)
         self.SetRechargeRule = channel.unary_unary(
                 '/talktime.v1.AccountService/SetRechargeRule',
                 request_serializer=talktime_dot_v1_dot_account__service__pb2.SetRechargeRuleRequest.SerializeToString,
                 response_deserializer=talktime_dot_v1_dot_account__service__pb2.SetRechargeRuleResponse.FromString,
+                _registered_method=True)
+        self.GetRechargeRule = channel.unary_unary(
+                '/talktime.v1.AccountService/GetRechargeRule',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.GetRechargeRuleRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.GetRechargeRuleResponse.FromString,
+                _registered_method=True)
+        self.ResumeRecharge = channel.unary_unary(
+                '/talktime.v1.AccountService/ResumeRecharge',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.ResumeRechargeRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.ResumeRechargeResponse.FromString,
+                _registered_method=True)
+        self.TestRecharge = channel.unary_unary(
+                '/talktime.v1.AccountService/TestRecharge',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.TestRechargeRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.TestRechargeResponse.FromString,
+                _registered_method=True)
+        self.ListRecharges = channel.unary_unary(
+                '/talktime.v1.AccountService/ListRecharges',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.ListRechargesRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.ListRechargesResponse.FromString,
+                _registered_method=True)
+        self.PutNoticeSettings = channel.unary_unary(
+                '/talktime.v1.AccountService/PutNoticeSettings',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.PutNoticeSettingsRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.PutNoticeSettingsResponse.FromString,
+                _registered_method=True)
+        self.GetNoticeSettings = channel.unary_unary(
+                '/talktime.v1.AccountService/GetNoticeSettings',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.GetNoticeSettingsRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.GetNoticeSettingsResponse.FromString,
+                _registered_method=True)
+        self.PutWebhook = channel.unary_unary(
+                '/talktime.v1.AccountService/PutWebhook',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.PutWebhookRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.PutWebhookResponse.FromString,
+                _registered_method=True)
+        self.RotateWebhookSecret = channel.unary_unary(
+                '/talktime.v1.AccountService/RotateWebhookSecret',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.RotateWebhookSecretRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.RotateWebhookSecretResponse.FromString,
+                _registered_method=True)
+        self.DeleteWebhook = channel.unary_unary(
+                '/talktime.v1.AccountService/DeleteWebhook',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.DeleteWebhookRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.DeleteWebhookResponse.FromString,
+                _registered_method=True)
+        self.ListNotices = channel.unary_unary(
+                '/talktime.v1.AccountService/ListNotices',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.ListNoticesRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.ListNoticesResponse.FromString,
+                _registered_method=True)
+        self.ReplayNotices = channel.unary_unary(
+                '/talktime.v1.AccountService/ReplayNotices',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.ReplayNoticesRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.ReplayNoticesResponse.FromString,
+                _registered_method=True)
+        self.TestNotice = channel.unary_unary(
+                '/talktime.v1.AccountService/TestNotice',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.TestNoticeRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.TestNoticeResponse.FromString,
                 _registered_method=True)
         self.ListCalls = channel.unary_unary(
                 '/talktime.v1.AccountService/ListCalls',
@@ -160,10 +235,20 @@ class AccountServiceStub:
                 request_serializer=talktime_dot_v1_dot_account__service__pb2.GetUsageReportRequest.SerializeToString,
                 response_deserializer=talktime_dot_v1_dot_account__service__pb2.GetUsageReportResponse.FromString,
                 _registered_method=True)
-        self.ExportCalls = channel.unary_unary(
+        self.ExportCalls = channel.unary_stream(
                 '/talktime.v1.AccountService/ExportCalls',
                 request_serializer=talktime_dot_v1_dot_account__service__pb2.ExportCallsRequest.SerializeToString,
                 response_deserializer=talktime_dot_v1_dot_account__service__pb2.ExportCallsResponse.FromString,
+                _registered_method=True)
+        self.GetFundingAdvice = channel.unary_unary(
+                '/talktime.v1.AccountService/GetFundingAdvice',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.GetFundingAdviceRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.GetFundingAdviceResponse.FromString,
+                _registered_method=True)
+        self.GetArchiveStatus = channel.unary_unary(
+                '/talktime.v1.AccountService/GetArchiveStatus',
+                request_serializer=talktime_dot_v1_dot_account__service__pb2.GetArchiveStatusRequest.SerializeToString,
+                response_deserializer=talktime_dot_v1_dot_account__service__pb2.GetArchiveStatusResponse.FromString,
                 _registered_method=True)
 
 
@@ -335,29 +420,153 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdjustFunds(self, request, context):
+        """Corrects the credits of a tenant, up or down, with a reason. Safe to repeat by adjustment_id, as AddFunds. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefundFunds(self, request, context):
+        """Takes back what was funded: a refund, or a chargeback of the customer's bank. It is taken in full, below the floor too; holds are
+        honoured, new calls are refused until the balance is above the floor again. Safe to repeat by refund_id. Several refunds of a funding
+        never pass its amount: FAILED_PRECONDITION with reason REFUND_LIMIT. For operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchBalance(self, request, context):
+        """Sends the tenant's money now and whenever it changes, at most twice a second, until the caller goes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetRechargeRule(self, request, context):
-        """Sets the automatic recharge of a tenant. Not served yet: UNIMPLEMENTED.
+        """Sets the automatic recharge of a tenant, whole. A rule that is enabled while the balance is below its trigger recharges at once. One
+        that is changed or turned off while a charge is under way lets that charge finish. FAILED_PRECONDITION with reason
+        CREDITS_NOT_SOLD where the tenant's country has none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRechargeRule(self, request, context):
+        """Shows the rule and where the recharge is. NOT_FOUND when the tenant never had a rule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRecharge(self, request, context):
+        """Arms a recharge again that stopped: after declines, an action that was required, or a cap. With `outcome`, decides a charge
+        whose result nobody could find out, by what the operator read at the provider; that is for operators. Repeatable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestRecharge(self, request, context):
+        """Goes through a recharge without charging: each check in order, its verdict and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRecharges(self, request, context):
+        """Lists a tenant's recharges, newest first. UNAVAILABLE with reason ARCHIVE_AWAY when the archive cannot be asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutNoticeSettings(self, request, context):
+        """Replaces whom a tenant's notices go to, and when they are due.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNoticeSettings(self, request, context):
+        """Shows them, with the webhooks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutWebhook(self, request, context):
+        """Makes or replaces a webhook. Its secret is shown once, when it is made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateWebhookSecret(self, request, context):
+        """Gives a webhook a new secret; the old one signs beside it for 24 hours.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteWebhook(self, request, context):
+        """Removes a webhook. Repeatable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNotices(self, request, context):
+        """Lists a tenant's notices and what became of them, newest first; or only those that could not be delivered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayNotices(self, request, context):
+        """Delivers dead letters again: one notice's, or all of a tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestNotice(self, request, context):
+        """Sends a test notice to everybody whom the settings name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCalls(self, request, context):
-        """Lists a tenant's calls. Not served yet: UNIMPLEMENTED.
+        """Lists the usage rows of a tenant's ended calls, newest first; a call with two sources has two. Rows appear within seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUsageReport(self, request, context):
-        """Reports usage. Not served yet: UNIMPLEMENTED.
+        """Sums usage by day, payer, destination, licence and the like.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportCalls(self, request, context):
-        """Exports calls. Not served yet: UNIMPLEMENTED.
+        """Sends the usage rows of a time, oldest first, in parts of at most 500.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFundingAdvice(self, request, context):
+        """Advises when to recharge and by how much, from the last 30 to 60 days, and says why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetArchiveStatus(self, request, context):
+        """Shows how far the archive is. For operators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -476,10 +685,85 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=talktime_dot_v1_dot_account__service__pb2.CheckConservationRequest.FromString,
                     response_serializer=talktime_dot_v1_dot_account__service__pb2.CheckConservationResponse.SerializeToString,
             ),
+            'AdjustFunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustFunds,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.AdjustFundsRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.AdjustFundsResponse.SerializeToString,
+            ),
+            'RefundFunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefundFunds,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.RefundFundsRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.RefundFundsResponse.SerializeToString,
+            ),
+            'WatchBalance': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBalance,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.WatchBalanceRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.WatchBalanceResponse.SerializeToString,
+            ),
             'SetRechargeRule': grpc.unary_unary_rpc_method_handler(
                     servicer.SetRechargeRule,
                     request_deserializer=talktime_dot_v1_dot_account__service__pb2.SetRechargeRuleRequest.FromString,
                     response_serializer=talktime_dot_v1_dot_account__service__pb2.SetRechargeRuleResponse.SerializeToString,
+            ),
+            'GetRechargeRule': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRechargeRule,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.GetRechargeRuleRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.GetRechargeRuleResponse.SerializeToString,
+            ),
+            'ResumeRecharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRecharge,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.ResumeRechargeRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.ResumeRechargeResponse.SerializeToString,
+            ),
+            'TestRecharge': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestRecharge,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.TestRechargeRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.TestRechargeResponse.SerializeToString,
+            ),
+            'ListRecharges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecharges,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.ListRechargesRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.ListRechargesResponse.SerializeToString,
+            ),
+            'PutNoticeSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutNoticeSettings,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.PutNoticeSettingsRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.PutNoticeSettingsResponse.SerializeToString,
+            ),
+            'GetNoticeSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNoticeSettings,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.GetNoticeSettingsRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.GetNoticeSettingsResponse.SerializeToString,
+            ),
+            'PutWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutWebhook,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.PutWebhookRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.PutWebhookResponse.SerializeToString,
+            ),
+            'RotateWebhookSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateWebhookSecret,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.RotateWebhookSecretRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.RotateWebhookSecretResponse.SerializeToString,
+            ),
+            'DeleteWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteWebhook,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.DeleteWebhookRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.DeleteWebhookResponse.SerializeToString,
+            ),
+            'ListNotices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNotices,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.ListNoticesRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.ListNoticesResponse.SerializeToString,
+            ),
+            'ReplayNotices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayNotices,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.ReplayNoticesRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.ReplayNoticesResponse.SerializeToString,
+            ),
+            'TestNotice': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestNotice,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.TestNoticeRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.TestNoticeResponse.SerializeToString,
             ),
             'ListCalls': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCalls,
@@ -491,10 +775,20 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=talktime_dot_v1_dot_account__service__pb2.GetUsageReportRequest.FromString,
                     response_serializer=talktime_dot_v1_dot_account__service__pb2.GetUsageReportResponse.SerializeToString,
             ),
-            'ExportCalls': grpc.unary_unary_rpc_method_handler(
+            'ExportCalls': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportCalls,
                     request_deserializer=talktime_dot_v1_dot_account__service__pb2.ExportCallsRequest.FromString,
                     response_serializer=talktime_dot_v1_dot_account__service__pb2.ExportCallsResponse.SerializeToString,
+            ),
+            'GetFundingAdvice': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFundingAdvice,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.GetFundingAdviceRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.GetFundingAdviceResponse.SerializeToString,
+            ),
+            'GetArchiveStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetArchiveStatus,
+                    request_deserializer=talktime_dot_v1_dot_account__service__pb2.GetArchiveStatusRequest.FromString,
+                    response_serializer=talktime_dot_v1_dot_account__service__pb2.GetArchiveStatusResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1103,6 +1397,87 @@ class AccountService:
             _registered_method=True)
 
     @staticmethod
+    def AdjustFunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/AdjustFunds',
+            talktime_dot_v1_dot_account__service__pb2.AdjustFundsRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.AdjustFundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefundFunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/RefundFunds',
+            talktime_dot_v1_dot_account__service__pb2.RefundFundsRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.RefundFundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/talktime.v1.AccountService/WatchBalance',
+            talktime_dot_v1_dot_account__service__pb2.WatchBalanceRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.WatchBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SetRechargeRule(request,
             target,
             options=(),
@@ -1119,6 +1494,330 @@ class AccountService:
             '/talktime.v1.AccountService/SetRechargeRule',
             talktime_dot_v1_dot_account__service__pb2.SetRechargeRuleRequest.SerializeToString,
             talktime_dot_v1_dot_account__service__pb2.SetRechargeRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRechargeRule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/GetRechargeRule',
+            talktime_dot_v1_dot_account__service__pb2.GetRechargeRuleRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.GetRechargeRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRecharge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/ResumeRecharge',
+            talktime_dot_v1_dot_account__service__pb2.ResumeRechargeRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.ResumeRechargeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestRecharge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/TestRecharge',
+            talktime_dot_v1_dot_account__service__pb2.TestRechargeRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.TestRechargeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecharges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/ListRecharges',
+            talktime_dot_v1_dot_account__service__pb2.ListRechargesRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.ListRechargesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutNoticeSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/PutNoticeSettings',
+            talktime_dot_v1_dot_account__service__pb2.PutNoticeSettingsRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.PutNoticeSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNoticeSettings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/GetNoticeSettings',
+            talktime_dot_v1_dot_account__service__pb2.GetNoticeSettingsRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.GetNoticeSettingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/PutWebhook',
+            talktime_dot_v1_dot_account__service__pb2.PutWebhookRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.PutWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateWebhookSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/RotateWebhookSecret',
+            talktime_dot_v1_dot_account__service__pb2.RotateWebhookSecretRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.RotateWebhookSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/DeleteWebhook',
+            talktime_dot_v1_dot_account__service__pb2.DeleteWebhookRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.DeleteWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNotices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/ListNotices',
+            talktime_dot_v1_dot_account__service__pb2.ListNoticesRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.ListNoticesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayNotices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/ReplayNotices',
+            talktime_dot_v1_dot_account__service__pb2.ReplayNoticesRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.ReplayNoticesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestNotice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/TestNotice',
+            talktime_dot_v1_dot_account__service__pb2.TestNoticeRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.TestNoticeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1194,12 +1893,66 @@ class AccountService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/talktime.v1.AccountService/ExportCalls',
             talktime_dot_v1_dot_account__service__pb2.ExportCallsRequest.SerializeToString,
             talktime_dot_v1_dot_account__service__pb2.ExportCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFundingAdvice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/GetFundingAdvice',
+            talktime_dot_v1_dot_account__service__pb2.GetFundingAdviceRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.GetFundingAdviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArchiveStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/talktime.v1.AccountService/GetArchiveStatus',
+            talktime_dot_v1_dot_account__service__pb2.GetArchiveStatusRequest.SerializeToString,
+            talktime_dot_v1_dot_account__service__pb2.GetArchiveStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -99,14 +99,56 @@ class AccountServiceStub:
     """Proves that a tenant's money is conserved: loaded = spent + held + available + expired + refunded, the holds of open calls add up to
     what is held, and the journal adds up to both.
     """
+    AdjustFunds: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.AdjustFundsRequest, _account_service_pb2.AdjustFundsResponse]
+    """Corrects the credits of a tenant, up or down, with a reason. Safe to repeat by adjustment_id, as AddFunds. For operators."""
+    RefundFunds: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.RefundFundsRequest, _account_service_pb2.RefundFundsResponse]
+    """Takes back what was funded: a refund, or a chargeback of the customer's bank. It is taken in full, below the floor too; holds are
+    honoured, new calls are refused until the balance is above the floor again. Safe to repeat by refund_id. Several refunds of a funding
+    never pass its amount: FAILED_PRECONDITION with reason REFUND_LIMIT. For operators.
+    """
+    WatchBalance: _grpc.UnaryStreamMultiCallable[_account_service_pb2.WatchBalanceRequest, _account_service_pb2.WatchBalanceResponse]
+    """Sends the tenant's money now and whenever it changes, at most twice a second, until the caller goes."""
     SetRechargeRule: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.SetRechargeRuleRequest, _account_service_pb2.SetRechargeRuleResponse]
-    """Sets the automatic recharge of a tenant. Not served yet: UNIMPLEMENTED."""
+    """Sets the automatic recharge of a tenant, whole. A rule that is enabled while the balance is below its trigger recharges at once. One
+    that is changed or turned off while a charge is under way lets that charge finish. FAILED_PRECONDITION with reason
+    CREDITS_NOT_SOLD where the tenant's country has none.
+    """
+    GetRechargeRule: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetRechargeRuleRequest, _account_service_pb2.GetRechargeRuleResponse]
+    """Shows the rule and where the recharge is. NOT_FOUND when the tenant never had a rule."""
+    ResumeRecharge: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ResumeRechargeRequest, _account_service_pb2.ResumeRechargeResponse]
+    """Arms a recharge again that stopped: after declines, an action that was required, or a cap. With `outcome`, decides a charge
+    whose result nobody could find out, by what the operator read at the provider; that is for operators. Repeatable.
+    """
+    TestRecharge: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.TestRechargeRequest, _account_service_pb2.TestRechargeResponse]
+    """Goes through a recharge without charging: each check in order, its verdict and why."""
+    ListRecharges: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListRechargesRequest, _account_service_pb2.ListRechargesResponse]
+    """Lists a tenant's recharges, newest first. UNAVAILABLE with reason ARCHIVE_AWAY when the archive cannot be asked."""
+    PutNoticeSettings: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.PutNoticeSettingsRequest, _account_service_pb2.PutNoticeSettingsResponse]
+    """Replaces whom a tenant's notices go to, and when they are due."""
+    GetNoticeSettings: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetNoticeSettingsRequest, _account_service_pb2.GetNoticeSettingsResponse]
+    """Shows them, with the webhooks."""
+    PutWebhook: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.PutWebhookRequest, _account_service_pb2.PutWebhookResponse]
+    """Makes or replaces a webhook. Its secret is shown once, when it is made."""
+    RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.RotateWebhookSecretRequest, _account_service_pb2.RotateWebhookSecretResponse]
+    """Gives a webhook a new secret; the old one signs beside it for 24 hours."""
+    DeleteWebhook: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.DeleteWebhookRequest, _account_service_pb2.DeleteWebhookResponse]
+    """Removes a webhook. Repeatable."""
+    ListNotices: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListNoticesRequest, _account_service_pb2.ListNoticesResponse]
+    """Lists a tenant's notices and what became of them, newest first; or only those that could not be delivered."""
+    ReplayNotices: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ReplayNoticesRequest, _account_service_pb2.ReplayNoticesResponse]
+    """Delivers dead letters again: one notice's, or all of a tenant."""
+    TestNotice: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.TestNoticeRequest, _account_service_pb2.TestNoticeResponse]
+    """Sends a test notice to everybody whom the settings name."""
     ListCalls: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListCallsRequest, _account_service_pb2.ListCallsResponse]
-    """Lists a tenant's calls. Not served yet: UNIMPLEMENTED."""
+    """Lists the usage rows of a tenant's ended calls, newest first; a call with two sources has two. Rows appear within seconds."""
     GetUsageReport: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetUsageReportRequest, _account_service_pb2.GetUsageReportResponse]
-    """Reports usage. Not served yet: UNIMPLEMENTED."""
-    ExportCalls: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ExportCallsRequest, _account_service_pb2.ExportCallsResponse]
-    """Exports calls. Not served yet: UNIMPLEMENTED."""
+    """Sums usage by day, payer, destination, licence and the like."""
+    ExportCalls: _grpc.UnaryStreamMultiCallable[_account_service_pb2.ExportCallsRequest, _account_service_pb2.ExportCallsResponse]
+    """Sends the usage rows of a time, oldest first, in parts of at most 500."""
+    GetFundingAdvice: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetFundingAdviceRequest, _account_service_pb2.GetFundingAdviceResponse]
+    """Advises when to recharge and by how much, from the last 30 to 60 days, and says why."""
+    GetArchiveStatus: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetArchiveStatusRequest, _account_service_pb2.GetArchiveStatusResponse]
+    """Shows how far the archive is. For operators."""
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
@@ -175,14 +217,56 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """Proves that a tenant's money is conserved: loaded = spent + held + available + expired + refunded, the holds of open calls add up to
     what is held, and the journal adds up to both.
     """
+    AdjustFunds: _aio.UnaryUnaryMultiCallable[_account_service_pb2.AdjustFundsRequest, _account_service_pb2.AdjustFundsResponse]  # type: ignore[assignment]
+    """Corrects the credits of a tenant, up or down, with a reason. Safe to repeat by adjustment_id, as AddFunds. For operators."""
+    RefundFunds: _aio.UnaryUnaryMultiCallable[_account_service_pb2.RefundFundsRequest, _account_service_pb2.RefundFundsResponse]  # type: ignore[assignment]
+    """Takes back what was funded: a refund, or a chargeback of the customer's bank. It is taken in full, below the floor too; holds are
+    honoured, new calls are refused until the balance is above the floor again. Safe to repeat by refund_id. Several refunds of a funding
+    never pass its amount: FAILED_PRECONDITION with reason REFUND_LIMIT. For operators.
+    """
+    WatchBalance: _aio.UnaryStreamMultiCallable[_account_service_pb2.WatchBalanceRequest, _account_service_pb2.WatchBalanceResponse]  # type: ignore[assignment]
+    """Sends the tenant's money now and whenever it changes, at most twice a second, until the caller goes."""
     SetRechargeRule: _aio.UnaryUnaryMultiCallable[_account_service_pb2.SetRechargeRuleRequest, _account_service_pb2.SetRechargeRuleResponse]  # type: ignore[assignment]
-    """Sets the automatic recharge of a tenant. Not served yet: UNIMPLEMENTED."""
+    """Sets the automatic recharge of a tenant, whole. A rule that is enabled while the balance is below its trigger recharges at once. One
+    that is changed or turned off while a charge is under way lets that charge finish. FAILED_PRECONDITION with reason
+    CREDITS_NOT_SOLD where the tenant's country has none.
+    """
+    GetRechargeRule: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetRechargeRuleRequest, _account_service_pb2.GetRechargeRuleResponse]  # type: ignore[assignment]
+    """Shows the rule and where the recharge is. NOT_FOUND when the tenant never had a rule."""
+    ResumeRecharge: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ResumeRechargeRequest, _account_service_pb2.ResumeRechargeResponse]  # type: ignore[assignment]
+    """Arms a recharge again that stopped: after declines, an action that was required, or a cap. With `outcome`, decides a charge
+    whose result nobody could find out, by what the operator read at the provider; that is for operators. Repeatable.
+    """
+    TestRecharge: _aio.UnaryUnaryMultiCallable[_account_service_pb2.TestRechargeRequest, _account_service_pb2.TestRechargeResponse]  # type: ignore[assignment]
+    """Goes through a recharge without charging: each check in order, its verdict and why."""
+    ListRecharges: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListRechargesRequest, _account_service_pb2.ListRechargesResponse]  # type: ignore[assignment]
+    """Lists a tenant's recharges, newest first. UNAVAILABLE with reason ARCHIVE_AWAY when the archive cannot be asked."""
+    PutNoticeSettings: _aio.UnaryUnaryMultiCallable[_account_service_pb2.PutNoticeSettingsRequest, _account_service_pb2.PutNoticeSettingsResponse]  # type: ignore[assignment]
+    """Replaces whom a tenant's notices go to, and when they are due."""
+    GetNoticeSettings: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetNoticeSettingsRequest, _account_service_pb2.GetNoticeSettingsResponse]  # type: ignore[assignment]
+    """Shows them, with the webhooks."""
+    PutWebhook: _aio.UnaryUnaryMultiCallable[_account_service_pb2.PutWebhookRequest, _account_service_pb2.PutWebhookResponse]  # type: ignore[assignment]
+    """Makes or replaces a webhook. Its secret is shown once, when it is made."""
+    RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_account_service_pb2.RotateWebhookSecretRequest, _account_service_pb2.RotateWebhookSecretResponse]  # type: ignore[assignment]
+    """Gives a webhook a new secret; the old one signs beside it for 24 hours."""
+    DeleteWebhook: _aio.UnaryUnaryMultiCallable[_account_service_pb2.DeleteWebhookRequest, _account_service_pb2.DeleteWebhookResponse]  # type: ignore[assignment]
+    """Removes a webhook. Repeatable."""
+    ListNotices: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListNoticesRequest, _account_service_pb2.ListNoticesResponse]  # type: ignore[assignment]
+    """Lists a tenant's notices and what became of them, newest first; or only those that could not be delivered."""
+    ReplayNotices: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ReplayNoticesRequest, _account_service_pb2.ReplayNoticesResponse]  # type: ignore[assignment]
+    """Delivers dead letters again: one notice's, or all of a tenant."""
+    TestNotice: _aio.UnaryUnaryMultiCallable[_account_service_pb2.TestNoticeRequest, _account_service_pb2.TestNoticeResponse]  # type: ignore[assignment]
+    """Sends a test notice to everybody whom the settings name."""
     ListCalls: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListCallsRequest, _account_service_pb2.ListCallsResponse]  # type: ignore[assignment]
-    """Lists a tenant's calls. Not served yet: UNIMPLEMENTED."""
+    """Lists the usage rows of a tenant's ended calls, newest first; a call with two sources has two. Rows appear within seconds."""
     GetUsageReport: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetUsageReportRequest, _account_service_pb2.GetUsageReportResponse]  # type: ignore[assignment]
-    """Reports usage. Not served yet: UNIMPLEMENTED."""
-    ExportCalls: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ExportCallsRequest, _account_service_pb2.ExportCallsResponse]  # type: ignore[assignment]
-    """Exports calls. Not served yet: UNIMPLEMENTED."""
+    """Sums usage by day, payer, destination, licence and the like."""
+    ExportCalls: _aio.UnaryStreamMultiCallable[_account_service_pb2.ExportCallsRequest, _account_service_pb2.ExportCallsResponse]  # type: ignore[assignment]
+    """Sends the usage rows of a time, oldest first, in parts of at most 500."""
+    GetFundingAdvice: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetFundingAdviceRequest, _account_service_pb2.GetFundingAdviceResponse]  # type: ignore[assignment]
+    """Advises when to recharge and by how much, from the last 30 to 60 days, and says why."""
+    GetArchiveStatus: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetArchiveStatusRequest, _account_service_pb2.GetArchiveStatusResponse]  # type: ignore[assignment]
+    """Shows how far the archive is. For operators."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages accounts. Every write is safe to repeat: it replaces a whole record, or carries an id that takes effect once."""
@@ -382,12 +466,140 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def AdjustFunds(
+        self,
+        request: _account_service_pb2.AdjustFundsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.AdjustFundsResponse, _abc.Awaitable[_account_service_pb2.AdjustFundsResponse]]:
+        """Corrects the credits of a tenant, up or down, with a reason. Safe to repeat by adjustment_id, as AddFunds. For operators."""
+
+    @_abc_1.abstractmethod
+    def RefundFunds(
+        self,
+        request: _account_service_pb2.RefundFundsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.RefundFundsResponse, _abc.Awaitable[_account_service_pb2.RefundFundsResponse]]:
+        """Takes back what was funded: a refund, or a chargeback of the customer's bank. It is taken in full, below the floor too; holds are
+        honoured, new calls are refused until the balance is above the floor again. Safe to repeat by refund_id. Several refunds of a funding
+        never pass its amount: FAILED_PRECONDITION with reason REFUND_LIMIT. For operators.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchBalance(
+        self,
+        request: _account_service_pb2.WatchBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_account_service_pb2.WatchBalanceResponse], _abc.AsyncIterator[_account_service_pb2.WatchBalanceResponse]]:
+        """Sends the tenant's money now and whenever it changes, at most twice a second, until the caller goes."""
+
+    @_abc_1.abstractmethod
     def SetRechargeRule(
         self,
         request: _account_service_pb2.SetRechargeRuleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.SetRechargeRuleResponse, _abc.Awaitable[_account_service_pb2.SetRechargeRuleResponse]]:
-        """Sets the automatic recharge of a tenant. Not served yet: UNIMPLEMENTED."""
+        """Sets the automatic recharge of a tenant, whole. A rule that is enabled while the balance is below its trigger recharges at once. One
+        that is changed or turned off while a charge is under way lets that charge finish. FAILED_PRECONDITION with reason
+        CREDITS_NOT_SOLD where the tenant's country has none.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRechargeRule(
+        self,
+        request: _account_service_pb2.GetRechargeRuleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.GetRechargeRuleResponse, _abc.Awaitable[_account_service_pb2.GetRechargeRuleResponse]]:
+        """Shows the rule and where the recharge is. NOT_FOUND when the tenant never had a rule."""
+
+    @_abc_1.abstractmethod
+    def ResumeRecharge(
+        self,
+        request: _account_service_pb2.ResumeRechargeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.ResumeRechargeResponse, _abc.Awaitable[_account_service_pb2.ResumeRechargeResponse]]:
+        """Arms a recharge again that stopped: after declines, an action that was required, or a cap. With `outcome`, decides a charge
+        whose result nobody could find out, by what the operator read at the provider; that is for operators. Repeatable.
+        """
+
+    @_abc_1.abstractmethod
+    def TestRecharge(
+        self,
+        request: _account_service_pb2.TestRechargeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.TestRechargeResponse, _abc.Awaitable[_account_service_pb2.TestRechargeResponse]]:
+        """Goes through a recharge without charging: each check in order, its verdict and why."""
+
+    @_abc_1.abstractmethod
+    def ListRecharges(
+        self,
+        request: _account_service_pb2.ListRechargesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.ListRechargesResponse, _abc.Awaitable[_account_service_pb2.ListRechargesResponse]]:
+        """Lists a tenant's recharges, newest first. UNAVAILABLE with reason ARCHIVE_AWAY when the archive cannot be asked."""
+
+    @_abc_1.abstractmethod
+    def PutNoticeSettings(
+        self,
+        request: _account_service_pb2.PutNoticeSettingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.PutNoticeSettingsResponse, _abc.Awaitable[_account_service_pb2.PutNoticeSettingsResponse]]:
+        """Replaces whom a tenant's notices go to, and when they are due."""
+
+    @_abc_1.abstractmethod
+    def GetNoticeSettings(
+        self,
+        request: _account_service_pb2.GetNoticeSettingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.GetNoticeSettingsResponse, _abc.Awaitable[_account_service_pb2.GetNoticeSettingsResponse]]:
+        """Shows them, with the webhooks."""
+
+    @_abc_1.abstractmethod
+    def PutWebhook(
+        self,
+        request: _account_service_pb2.PutWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.PutWebhookResponse, _abc.Awaitable[_account_service_pb2.PutWebhookResponse]]:
+        """Makes or replaces a webhook. Its secret is shown once, when it is made."""
+
+    @_abc_1.abstractmethod
+    def RotateWebhookSecret(
+        self,
+        request: _account_service_pb2.RotateWebhookSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.RotateWebhookSecretResponse, _abc.Awaitable[_account_service_pb2.RotateWebhookSecretResponse]]:
+        """Gives a webhook a new secret; the old one signs beside it for 24 hours."""
+
+    @_abc_1.abstractmethod
+    def DeleteWebhook(
+        self,
+        request: _account_service_pb2.DeleteWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.DeleteWebhookResponse, _abc.Awaitable[_account_service_pb2.DeleteWebhookResponse]]:
+        """Removes a webhook. Repeatable."""
+
+    @_abc_1.abstractmethod
+    def ListNotices(
+        self,
+        request: _account_service_pb2.ListNoticesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.ListNoticesResponse, _abc.Awaitable[_account_service_pb2.ListNoticesResponse]]:
+        """Lists a tenant's notices and what became of them, newest first; or only those that could not be delivered."""
+
+    @_abc_1.abstractmethod
+    def ReplayNotices(
+        self,
+        request: _account_service_pb2.ReplayNoticesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.ReplayNoticesResponse, _abc.Awaitable[_account_service_pb2.ReplayNoticesResponse]]:
+        """Delivers dead letters again: one notice's, or all of a tenant."""
+
+    @_abc_1.abstractmethod
+    def TestNotice(
+        self,
+        request: _account_service_pb2.TestNoticeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.TestNoticeResponse, _abc.Awaitable[_account_service_pb2.TestNoticeResponse]]:
+        """Sends a test notice to everybody whom the settings name."""
 
     @_abc_1.abstractmethod
     def ListCalls(
@@ -395,7 +607,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.ListCallsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ListCallsResponse, _abc.Awaitable[_account_service_pb2.ListCallsResponse]]:
-        """Lists a tenant's calls. Not served yet: UNIMPLEMENTED."""
+        """Lists the usage rows of a tenant's ended calls, newest first; a call with two sources has two. Rows appear within seconds."""
 
     @_abc_1.abstractmethod
     def GetUsageReport(
@@ -403,14 +615,30 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.GetUsageReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.GetUsageReportResponse, _abc.Awaitable[_account_service_pb2.GetUsageReportResponse]]:
-        """Reports usage. Not served yet: UNIMPLEMENTED."""
+        """Sums usage by day, payer, destination, licence and the like."""
 
     @_abc_1.abstractmethod
     def ExportCalls(
         self,
         request: _account_service_pb2.ExportCallsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_account_service_pb2.ExportCallsResponse, _abc.Awaitable[_account_service_pb2.ExportCallsResponse]]:
-        """Exports calls. Not served yet: UNIMPLEMENTED."""
+    ) -> _typing.Union[_abc.Iterator[_account_service_pb2.ExportCallsResponse], _abc.AsyncIterator[_account_service_pb2.ExportCallsResponse]]:
+        """Sends the usage rows of a time, oldest first, in parts of at most 500."""
+
+    @_abc_1.abstractmethod
+    def GetFundingAdvice(
+        self,
+        request: _account_service_pb2.GetFundingAdviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.GetFundingAdviceResponse, _abc.Awaitable[_account_service_pb2.GetFundingAdviceResponse]]:
+        """Advises when to recharge and by how much, from the last 30 to 60 days, and says why."""
+
+    @_abc_1.abstractmethod
+    def GetArchiveStatus(
+        self,
+        request: _account_service_pb2.GetArchiveStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.GetArchiveStatusResponse, _abc.Awaitable[_account_service_pb2.GetArchiveStatusResponse]]:
+        """Shows how far the archive is. For operators."""
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from talktime_server.failure import NotFound, StoreAway
 from talktime_server.ledger import keys
+from talktime_server.ledger.entries import Entry, entry_of
 from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.operations import Balance
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.store import Store
-from talktime_server.words import EntryKind
 
 PAGE = 1000  # stream entries read at a time
 MOST_SCANNED = (
@@ -20,35 +20,6 @@ MOST_SCANNED = (
 CALLS_AT_ONCE = 100
 ROWS_LIVE_MS = 100 * 86_400_000  # of pools, after their last change (leave.lua)
 ROUNDS = 5  # of a proof, when the tenant's calls keep moving
-
-
-@dataclass(frozen=True, slots=True)
-class PoolMovement:
-    """How a line moved the minutes of a pool, in seconds of the month (202611) that they are of."""
-
-    pool_id: str
-    month: int
-    used_delta_seconds: int
-    held_delta_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the journal, in micros and seconds; `position` is its place in the shard's
-    stream.
-    """
-
-    position: str
-    version: int
-    kind: EntryKind
-    reference: str
-    settled_delta_micros: int
-    held_delta_micros: int
-    seconds: int
-    entered_ms: int
-    pools: tuple[PoolMovement, ...] = ()
-    postpaid_delta_micros: int = 0
-    postpaid_held_delta_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +122,7 @@ class Journal:
             rows = await self._store.command("XRANGE", stream, start, "+", "COUNT", PAGE)
             for position, fields in rows:
                 after = position.decode()
-                yield after, _entry(after, fields, wanted)
+                yield after, entry_of(after, fields) if fields[b"t"] == wanted else None
             if len(rows) < PAGE:
                 return
 
@@ -209,26 +180,3 @@ def _proof(balance: Balance, held: _Sums, moved: _Sums, rows: dict[str, tuple[in
         moved.entries,
         moved.gaps + abs(balance.version - moved.entries),
     )
-
-
-def _entry(position: str, fields: dict[bytes, bytes], tenant_id: bytes) -> Entry | None:
-    if fields[b"t"] != tenant_id:
-        return None
-    return Entry(
-        position,
-        int(fields[b"v"]),
-        EntryKind(fields[b"k"].decode()),
-        fields[b"r"].decode(),
-        int(fields[b"s"]),
-        int(fields[b"h"]),
-        int(fields[b"d"]),
-        int(fields[b"at"]),
-        tuple(_movement(part) for part in fields.get(b"p", b"").decode().split(";") if part),
-        int(fields.get(b"i", 0)),
-        int(fields.get(b"o", 0)),
-    )
-
-
-def _movement(text: str) -> PoolMovement:
-    pool_id, month, used, held = text.split(" ")
-    return PoolMovement(pool_id, int(month), int(used), int(held))

@@ -6,6 +6,7 @@ from talktime.v1 import account_service_pb2 as pb
 from talktime_server.decision.pools import PoolState
 from talktime_server.ledger import journal
 from talktime_server.ledger.blocks import Block
+from talktime_server.ledger.entries import Entry, PoolMovement
 from talktime_server.ledger.operations import Balance
 from talktime_server.ledger.profiles import Payer, Tenant
 from talktime_server.rpc import messages
@@ -121,7 +122,7 @@ def balance_response(
     )
 
 
-def entry_message(entry: journal.Entry) -> pb.Entry:
+def entry_message(entry: Entry) -> pb.Entry:
     """A line of the journal."""
     return pb.Entry(
         version=entry.version,
@@ -172,7 +173,7 @@ def _pool(pool: PoolState) -> pb.Pool:
     )
 
 
-def _movement(moved: journal.PoolMovement) -> pb.PoolMovement:
+def _movement(moved: PoolMovement) -> pb.PoolMovement:
     return pb.PoolMovement(
         pool_id=moved.pool_id,
         month=moved.month,

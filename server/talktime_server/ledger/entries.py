@@ -1,0 +1,76 @@
+"""A line of the journal, as the scripts append it to a shard's stream, and as everybody else sees it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from talktime_server.words import EntryKind
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMovement:
+    """How a line moved the minutes of a pool, in seconds of the month (202611) that they are of."""
+
+    pool_id: str
+    month: int
+    used_delta_seconds: int
+    held_delta_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal, in micros and seconds; `position` is its place in the shard's stream,
+    empty for a line that was read from elsewhere. `call` is the call as it stood after the line, as
+    the scripts pack it; `details` is what else the line says, a MessagePack map. Empty: nothing.
+    """
+
+    tenant_id: str
+    position: str
+    version: int
+    kind: EntryKind
+    reference: str
+    settled_delta_micros: int
+    held_delta_micros: int
+    seconds: int
+    entered_ms: int
+    pools: tuple[PoolMovement, ...] = ()
+    postpaid_delta_micros: int = 0
+    postpaid_held_delta_micros: int = 0
+    call: bytes = b""
+    details: bytes = b""
+
+
+def entry_of(position: str, fields: Mapping[bytes, bytes]) -> Entry:
+    """The line at a position of a stream."""
+    return Entry(
+        fields[b"t"].decode(),
+        position,
+        int(fields[b"v"]),
+        EntryKind(fields[b"k"].decode()),
+        fields[b"r"].decode(),
+        int(fields[b"s"]),
+        int(fields[b"h"]),
+        int(fields[b"d"]),
+        int(fields[b"at"]),
+        movements_of(fields.get(b"p", b"").decode()),
+        int(fields.get(b"i", 0)),
+        int(fields.get(b"o", 0)),
+        fields.get(b"c", b""),
+        fields.get(b"b", b""),
+    )
+
+
+def movements_of(text: str) -> tuple[PoolMovement, ...]:
+    """Movements of pools from their text: "pool month used held", with ";" between."""
+    return tuple(_movement(part) for part in text.split(";") if part)
+
+
+def text_of(movements: tuple[PoolMovement, ...]) -> str:
+    """The text that `movements_of` reads."""
+    return ";".join(
+        f"{m.pool_id} {m.month} {m.used_delta_seconds} {m.held_delta_seconds}" for m in movements
+    )
+
+
+def _movement(text: str) -> PoolMovement:
+    pool_id, month, used, held = text.split(" ")
+    return PoolMovement(pool_id, int(month), int(used), int(held))
