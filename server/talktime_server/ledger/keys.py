@@ -68,6 +68,11 @@ def funding(tenant_id: str, funding_id: str) -> str:
     return f"{_tag(tenant_id)}f:{tenant_id}:{funding_id}"
 
 
+def recharge(tenant_id: str) -> str:
+    """Hash: the tenant's recharge rule, and where its recharge is."""
+    return f"{_tag(tenant_id)}r:{tenant_id}"
+
+
 def payers(tenant_id: str) -> str:
     """Sorted set: the tenant's payers, by id."""
     return f"{_tag(tenant_id)}pi:{tenant_id}"
@@ -81,6 +86,11 @@ def journal(shard: int) -> str:
 def due(shard: int) -> str:
     """Sorted set: the shard's tenants with open calls, by their earliest lease or earlier, in ms."""
     return f"tt:{{s{shard:02}}}:due"
+
+
+def recharges(shard: int) -> str:
+    """Sorted set: the shard's tenants by when their recharge is to be looked at, in ms."""
+    return f"tt:{{s{shard:02}}}:rc"
 
 
 def tenants(shard: int) -> str:
@@ -121,6 +131,11 @@ def shadow_mark(process_id: str) -> str:
 def secret() -> str:
     """String: the key that signs page tokens."""
     return "tt:{s00}:secret"
+
+
+def archive() -> str:
+    """String: the id of the archive that this store's journal goes to."""
+    return "tt:{s00}:archive"
 
 
 def stored_version() -> str:
