@@ -5,6 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from talktime_server.rpc.one_question import Answers, OneQuestion
 from talktime_server.rpc.shapes import (
     ADMIN_BODY_BYTES,
     ADMIN_TIMEOUT_S,
@@ -12,6 +13,7 @@ from talktime_server.rpc.shapes import (
     Lane,
     Method,
     Role,
+    Stream,
 )
 
 SERVICE = "/talktime.v1.AccountService/"
@@ -25,8 +27,13 @@ def account_method(
     request: type[Message],
     roles: frozenset[Role],
     answer: Callable[[Any, Identity], Awaitable[Message]],
+    *,
+    timeout_s: float = ADMIN_TIMEOUT_S,
 ) -> Method:
-    """The row of one RPC; those that only look have names that begin with Get, List or Check."""
+    """The row of one RPC; those that only look have names that begin with Get, List or Check.
+
+    A report that the archive adds up says `timeout_s=REPORT_TIMEOUT_S`.
+    """
 
     def timed(request: Any, identity: Identity, _: float) -> Awaitable[Message]:
         return answer(request, identity)
@@ -40,5 +47,20 @@ def account_method(
         ADMIN_BODY_BYTES,
         Lane.ORDINARY,
         writes=writes,
-        timeout_s=ADMIN_TIMEOUT_S,
+        timeout_s=timeout_s,
     )
+
+
+def account_stream(
+    name: str,
+    request: type[Message],
+    roles: frozenset[Role],
+    serve: Answers,
+) -> Stream:
+    """The row of one RPC that answers one request with many messages: `serve` is an async generator.
+
+    It runs as one task, which is cancelled when the caller goes, its deadline passes or the process
+    drains; and it goes on only when the message before was taken. What it raises ends the stream.
+    """
+    question = OneQuestion(request, serve)
+    return Stream(SERVICE + name, roles, question.serve, one_question=True)

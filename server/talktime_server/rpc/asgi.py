@@ -178,11 +178,14 @@ class Inbox:
 
 
 async def _converse(edge: Edge, call: Incoming, inbox: Inbox, send: Send) -> None:
-    # The response starts before the first answer, which ends Envoy's limit on the time of a whole request. The
-    # headers alone would wait for the first answer.
-    await send(_START)
-    await send(_NOTHING_YET)
-    writing = asyncio.create_task(_write(edge.exchange(call, inbox.messages()), send))
+    begun = not edge.one_question(call.path)
+    if begun:
+        # The response starts before the first answer, which ends Envoy's limit on the time of a whole request. The
+        # headers alone would wait for the first answer. Where one question is asked, the request is whole at once, and a
+        # response that starts later can be a plain refusal, which JSON over HTTP shows as its status.
+        await send(_START)
+        await send(_NOTHING_YET)
+    writing = asyncio.create_task(_write(edge.exchange(call, inbox.messages()), send, begun))
     filling = asyncio.create_task(inbox.fill())
     try:
         await asyncio.wait((writing, filling), return_when=asyncio.FIRST_COMPLETED)
@@ -195,16 +198,24 @@ async def _converse(edge: Edge, call: Incoming, inbox: Inbox, send: Send) -> Non
         writing.result()
 
 
-async def _write(answers: AsyncGenerator[bytes, None], send: Send) -> None:
+async def _write(answers: AsyncGenerator[bytes, None], send: Send, begun: bool) -> None:
     trailers = _OK_TRAILERS
     try:
         async with aclosing(answers):
             async for answer in answers:
+                if not begun:
+                    begun = True
+                    await send(_START)
                 await send(
                     {"type": "http.response.body", "body": framed(answer), "more_body": True}
                 )
     except Failure as failure:
+        if not begun:
+            await _send_failure(send, reply_of(failure))
+            return
         trailers = {"type": "http.response.trailers", "headers": status_headers(reply_of(failure))}
+    if not begun:
+        await send(_START)
     await send(_NO_BODY)
     await send(trailers)
 

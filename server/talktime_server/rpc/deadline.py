@@ -14,10 +14,12 @@ T = TypeVar("T")
 
 
 def remaining_s(timeout_s: float | None, default_s: float) -> float:
-    """The seconds a call may take; refuses one that could not be answered in time."""
+    """The seconds a call may take; refuses one that could not be answered in time. A method whose
+    default is longer than what others may take at most may take its default.
+    """
     if timeout_s is None:
         return default_s
-    remaining = min(timeout_s, MAX_TIMEOUT_S)
+    remaining = min(timeout_s, max(MAX_TIMEOUT_S, default_s))
     # Written so that NaN is refused too.
     if not remaining >= MIN_TIMEOUT_S:
         raise TooLate("DEADLINE_TOO_SHORT", "less than 5 ms are left")

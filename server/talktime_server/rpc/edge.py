@@ -6,8 +6,8 @@ message is read, whatever else would have refused it; and nothing waits in a que
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from itertools import chain
 from typing import Any
 
@@ -82,6 +82,7 @@ class Edge:
         self._limiter = Limiter(most, most_per_tenant, limits.kept_percent)
         self._most_streams = limits.streams
         self._open_streams = 0
+        self._listeners = Limiter(limits.streams, limits.streams_per_tenant, 0)
         self._deadlines = Deadlines()
         self._draining = asyncio.Event()
         self._refusing = False
@@ -94,6 +95,10 @@ class Edge:
     def streaming(self, path: str) -> bool:
         """Whether this path is a stream: then the engine calls `exchange`, else `unary`."""
         return path in self._streams
+
+    def one_question(self, path: str) -> bool:
+        """Whether this path is a stream whose caller sends one message and then listens."""
+        return path in self._streams and self._streams[path].one_question
 
     async def unary(self, call: Incoming) -> Reply:
         """Answers one call; never raises but CancelledError."""
@@ -136,7 +141,7 @@ class Edge:
             who = identity.name
             _check_role(identity, stream.roles, stream.anonymous)
             self._enter_stream(stream)
-            visit = Visit(identity, call.peer, call.timeout_s, self._draining)
+            visit = Visit(identity, call.peer, call.timeout_s, self._draining, self._counted)
             try:
                 async with aclosing(stream.serve(messages, visit)) as answers:
                     async for answer in answers:
@@ -179,6 +184,14 @@ class Edge:
         finally:
             if limited:
                 self._limiter.leave(tenant)
+
+    @contextmanager
+    def _counted(self, tenant: str) -> Iterator[None]:
+        self._listeners.enter(tenant, Lane.ORDINARY)
+        try:
+            yield
+        finally:
+            self._listeners.leave(tenant)
 
     def _enter_stream(self, stream: Stream) -> None:
         if self._draining.is_set() and not stream.anonymous:

@@ -14,13 +14,15 @@ RETRY_AFTER_S = 0.1
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What may be in flight in one process. Operations of Exchange streams are counted apart, as streams have
-    their own back-pressure; `kept_percent` is what only settles and releases may use."""
+    their own back-pressure; `kept_percent` is what only settles and releases may use. `streams_per_tenant` holds for
+    those of AccountService, which know their tenant."""
 
     in_flight: int = 1024
     in_flight_per_tenant: int = 512
     exchange_in_flight: int = 8192
     exchange_in_flight_per_tenant: int = 4096
     streams: int = 256
+    streams_per_tenant: int = 64
     kept_percent: int = 20
 
 

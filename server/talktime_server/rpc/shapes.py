@@ -5,6 +5,7 @@ An engine (asgi.py, aio.py) turns its own call into `Incoming`, hands it to the 
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,7 @@ ADMIN_BODY_BYTES = 256 * 1024
 BULK_BODY_BYTES = 1024 * 1024  # a thousand payers
 HOT_TIMEOUT_S = 0.25
 ADMIN_TIMEOUT_S = 2.0
+REPORT_TIMEOUT_S = 30.0  # what the archive adds up
 
 
 class Role(StrEnum):
@@ -100,7 +102,11 @@ PassesFirst = Callable[[Any, Identity], Awaitable[Message] | None]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A unary method: how its requests are read, who may call it, and what answers it."""
+    """A unary method: how its requests are read, who may call it, and what answers it.
+
+    `timeout_s` is what a caller without a deadline gets; one with a deadline gets up to the larger of
+    this and two seconds.
+    """
 
     path: str
     request: type[Message]
@@ -126,22 +132,31 @@ class Draining(Failure):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What a stream knows of its caller, and when the process wants it to end."""
+    """What a stream knows of its caller, and when the process wants it to end.
+
+    `counted` counts the stream for a tenant while its context lasts, and raises TooMuch at the limit.
+    """
 
     identity: Identity
     peer: str
     timeout_s: float | None
     draining: asyncio.Event
+    counted: Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A streaming method: takes messages, gives messages, and raises Failure to end with a status."""
+    """A streaming method: takes messages, gives messages, and raises Failure to end with a status.
+
+    `one_question`: the caller sends one message and then listens, so an engine may wait for the first
+    answer before it begins its own, and a refusal is then a plain one.
+    """
 
     path: str
     roles: frozenset[Role]
     serve: Callable[[AsyncIterator[bytes], Visit], AsyncGenerator[bytes, None]]
     anonymous: bool = False
+    one_question: bool = False
 
 
 EVERY_ROLE = frozenset(Role)
