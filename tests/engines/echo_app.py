@@ -1,15 +1,18 @@
 """A small app over the real edge, for tests and measurements of the engines alone: no store, no tokens."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import StringValue
 
+from talktime.v1 import account_service_pb2 as accounts
 from talktime.v1 import authorization_service_pb2 as pb
 from talktime_server.config import Settings
 from talktime_server.failure import Conflict, Invalid, Violation
+from talktime_server.rpc.account_methods import account_stream
 from talktime_server.rpc.edge import Edge
 from talktime_server.rpc.health import Health
 from talktime_server.rpc.shapes import EVERY_ROLE, Answer, Identity, Lane, Method, Stream, Visit
@@ -21,6 +24,11 @@ REFUSE = "/test.Echo/Refuse"
 CHAT = "/test.Echo/Chat"
 QUOTE = "/talktime.v1.AuthorizationService/Quote"
 SETTLE = "/talktime.v1.AuthorizationService/Settle"
+EXPORT = "/talktime.v1.AccountService/ExportCalls"
+PART_BYTES = 60_000
+
+# What the generator of EXPORT did, for the tests to ask with ECHO.
+seen: Counter[str] = Counter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,12 @@ async def open_app(settings: Settings) -> EchoApp:
         _method(SETTLE, _refuse, pb.SettleRequest),
         health.method(),
     ]
-    streams = [Stream(CHAT, EVERY_ROLE, _chat, anonymous=True), health.stream()]
+    export = account_stream("ExportCalls", accounts.ExportCallsRequest, EVERY_ROLE, _export)
+    streams = [
+        Stream(CHAT, EVERY_ROLE, _chat, anonymous=True),
+        replace(export, anonymous=True),
+        health.stream(),
+    ]
     return EchoApp(Edge(methods, streams, tokens=Tokens(settings.tokens_path)), health)
 
 
@@ -65,6 +78,8 @@ def _method(path: str, answer: Answer, request: type[Message] = StringValue) -> 
 async def _echo(request: StringValue, _: Identity, left_s: float) -> StringValue:
     if request.value == "left":
         return StringValue(value=f"{left_s:.3f}")
+    if request.value in ("made", "open"):
+        return StringValue(value=str(seen[request.value]))
     return request
 
 
@@ -89,3 +104,25 @@ async def _chat(messages: AsyncIterator[bytes], visit: Visit) -> AsyncGenerator[
         if message == b"refuse":
             raise Conflict("ENOUGH", "said enough")
         yield message
+
+
+async def _export(
+    request: accounts.ExportCallsRequest, identity: Identity
+) -> AsyncGenerator[accounts.ExportCallsResponse, None]:
+    """As many parts as asked for, then how it ends: `3`, `3 refuse`, `3 break`, `3 wait`; `3 long` makes them large."""
+    count, then, *_ = [*request.filter.payer_id.split(), ""]
+    filling = "x" * PART_BYTES if then == "long" else ""
+    seen["open"] += 1
+    try:
+        for number in range(int(count)):
+            seen["made"] += 1
+            row = accounts.UsageRow(user_display_name=filling)
+            yield accounts.ExportCallsResponse(rows=[row], row_count=number + 1)
+        if then == "refuse":
+            raise Conflict("ENOUGH", "said enough")
+        if then == "break":
+            raise ValueError("a bug that nobody may see")
+        if then == "wait":
+            await asyncio.Event().wait()
+    finally:
+        seen["open"] -= 1
