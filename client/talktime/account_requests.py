@@ -1,4 +1,4 @@
-"""What can be asked of AccountService about tenants, payers and money: each function builds one request, or the
+"""What can be asked of AccountService about tenants, payers and the journal: each function builds one request, or the
 requests of one list."""
 
 from collections.abc import Iterable
@@ -8,11 +8,9 @@ from talktime.accounts import (
     Block,
     Conservation,
     Entry,
-    Funding,
     Payer,
     PayerChanges,
     Tenant,
-    TenantBalance,
 )
 from talktime.ask import Ask, Defaults, Page, Pages, ask, reading, reading_page
 from talktime.v1 import account_service_pb2 as pb
@@ -149,34 +147,6 @@ def assign_licenses(
         remove_licenses=remove,
     )
     return ask(request, reading(Payer, "payer"))
-
-
-def add_funds(
-    defaults: Defaults,
-    funding_id: str,
-    amount_micros: int,
-    *,
-    expire_days: int = 0,
-    tenant_id: str | None = None,
-) -> Ask[Funding]:
-    """Adds credits once per `funding_id`, an invoice or transfer number."""
-    request = pb.AddFundsRequest(
-        tenant_id=defaults.tenant(tenant_id),
-        funding_id=funding_id,
-        amount_micros=amount_micros,
-        expire_days=expire_days,
-    )
-    return ask(request, reading(Funding))
-
-
-def get_balance(
-    defaults: Defaults, tenant_id: str | None = None, *, payer_id: str = ""
-) -> Ask[TenantBalance]:
-    """Shows a tenant's money and the pools of this month, with a payer's own when one is named; what expired holds
-    set aside counts as free.
-    """
-    request = pb.GetBalanceRequest(tenant_id=defaults.tenant(tenant_id), payer_id=payer_id)
-    return ask(request, reading(TenantBalance))
 
 
 def list_entries(

@@ -1,9 +1,8 @@
-"""Tenants, payers, and their money and minutes, as plain Python values."""
+"""Tenants, payers, their minutes and their journal, as plain Python values; funds.py has their money."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from talktime.answers import Balance
 from talktime.words import BillingMode, EntryKind, OrphanCharge, RunningCalls, TenantStatus
 
 
@@ -81,6 +80,7 @@ class Payer:
     max_spend_per_day_micros: int = 0
     max_spend_per_month_micros: int = 0
     max_costly_calls_per_day: int = 0
+    user_principal_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,35 +119,6 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Funding:
-    """The receipt of added funds."""
-
-    balance: Balance | None
-    expire_time: datetime | None
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TenantBalance:
-    """A tenant's money and pools now, and what became of all that was ever loaded."""
-
-    balance: Balance | None
-    loaded_micros: int
-    spent_micros: int
-    expired_micros: int
-    refunded_micros: int
-    uncollected_micros: int
-    open_calls: int
-    abandoned_calls: int
-    expire_time: datetime | None
-    pools: tuple[Pool, ...]
-    postpaid_micros: int
-    postpaid_held_micros: int
-    spent_today_micros: int
-    spent_this_month_micros: int
-
-
-@dataclass(frozen=True, slots=True)
 class PoolMovement:
     """How a line of the journal moved the minutes of a pool; `month` as 202611."""
 
@@ -159,7 +130,7 @@ class PoolMovement:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the journal."""
+    """One line of the journal; `payer_id` says whose call it was, `reason` why money was corrected or given back."""
 
     version: int
     kind: EntryKind
@@ -171,6 +142,8 @@ class Entry:
     pools: tuple[PoolMovement, ...]
     postpaid_delta_micros: int
     postpaid_held_delta_micros: int
+    payer_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,19 +56,25 @@ class Ask(Generic[T]):
 
     def answer(self, body: bytes) -> T:
         """The answer in these bytes."""
-        try:
-            message = self.response.FromString(body)
-        except DecodeError:
-            raise malformed_answer(f"not a {self.response.DESCRIPTOR.name}") from None
-        return self.answer_in(message)
+        return self.answer_in(_decoded(self.response, body))
 
     def answer_in(self, message: Message) -> T:
         """The answer in this message."""
-        try:
-            return self.read(message)
-        except (ValueError, OverflowError):
-            # An instant beyond the calendar, for one.
-            raise malformed_answer("a value is out of its range") from None
+        return _understood(self.read, message)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow(Generic[T]):
+    """One request that is answered by a stream: where it goes, what it says, and how each part is read."""
+
+    path: str
+    request: Message
+    response: type[Message]
+    read: Callable[[Any], T]
+
+    def answer(self, body: bytes) -> T:
+        """The part in these bytes."""
+        return _understood(self.read, _decoded(self.response, body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,13 @@ def ask(
     return Ask(path, request, response, read, timeout_s, call_id)
 
 
+def flow(request: Message, read: Callable[[Any], T]) -> Flow[T]:
+    """The Flow of a request, as `ask` makes an Ask."""
+    kind: Any = type(request)
+    path, response = _method(kind)
+    return Flow(path, request, response, read)
+
+
 def reading(kind: type[T], field: str | None = None, **known: Any) -> Callable[[Any], T]:
     """Reads an answer, or the one field of it that matters, as a value."""
     if field is None:
@@ -124,6 +137,21 @@ def method_of(build: Callable[..., Any], method: Callable[..., Any]) -> None:
         parameters=[own, *arguments],
         return_annotation=answered[0] if len(answered) == 1 else inspect.Signature.empty,
     )
+
+
+def _decoded(kind: type[Message], body: bytes) -> Message:
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise malformed_answer(f"not a {kind.DESCRIPTOR.name}") from None
+
+
+def _understood(read: Callable[[Any], T], message: Message) -> T:
+    try:
+        return read(message)
+    except (ValueError, OverflowError):
+        # An instant beyond the calendar, for one.
+        raise malformed_answer("a value is out of its range") from None
 
 
 @cache

@@ -32,18 +32,33 @@ def write(value: Any, message: Message) -> None:
     for field in fields(value):
         content = getattr(value, field.name)
         if isinstance(content, tuple):
-            _write_items(content, getattr(message, field.name))
+            _write_items(content, message, field.name)
+        elif isinstance(content, datetime):
+            write_instant(content, field.name, getattr(message, field.name))
         elif content is not None:
-            enum = _enum_of(message.DESCRIPTOR, field.name) if isinstance(content, str) else None
-            setattr(message, field.name, number_of(content, enum) if enum else content)
+            setattr(message, field.name, _plain(content, message, field.name))
 
 
-def _write_items(items: tuple[Any, ...], repeated: Any) -> None:
+def write_instant(at: datetime, name: str, stamp: Any) -> None:
+    """Sets a Timestamp; ValueError, with the field's name, for a moment of which nobody knows where."""
+    if at.tzinfo is None:
+        raise ValueError(f"{name}: needs a time zone")
+    stamp.FromDatetime(at)
+
+
+def _write_items(items: tuple[Any, ...], message: Message, name: str) -> None:
+    repeated = getattr(message, name)
     for item in items:
         if is_dataclass(item):
             write(item, repeated.add())
         else:
-            repeated.append(item)
+            repeated.append(_plain(item, message, name))
+
+
+def _plain(content: Any, message: Message, name: str) -> Any:
+    """What the field takes: a word's number, or the value itself."""
+    enum = _enum_of(message.DESCRIPTOR, name) if isinstance(content, str) else None
+    return number_of(content, enum) if enum else content
 
 
 def number_of(word: str, descriptor: Any) -> int:
@@ -87,12 +102,17 @@ def _getter(name: str, hint: Any) -> Getter:
     if inner is datetime:
         return _instant(name)
     if get_origin(inner) is tuple:
-        return _many(name, get_args(inner)[0])
+        item = get_args(inner)[0]
+        return _many(name, get_args(item)[0] if get_origin(item) is UnionType else item)
     if issubclass(inner, StrEnum):
         return _word(name, inner, None if optional else inner(UNRECOGNIZED))
     if inner in (str, int, bool):
-        return lambda message, known: getattr(message, name)
+        return _present(name) if optional else lambda message, known: getattr(message, name)
     return _part(name, inner)
+
+
+def _present(name: str) -> Getter:
+    return lambda message, known: getattr(message, name) if message.HasField(name) else None
 
 
 def _instant(name: str) -> Getter:
@@ -105,6 +125,10 @@ def _many(name: str, kind: Any) -> Getter:
     nested = is_dataclass(kind)
     if nested:
         return lambda message, known: tuple(_read(kind, m, known) for m in getattr(message, name))
+    if issubclass(kind, StrEnum):
+        return lambda message, known: tuple(
+            _word_of(number, kind, message, name) for number in getattr(message, name)
+        )
     return lambda message, known: tuple(getattr(message, name))
 
 
@@ -117,12 +141,14 @@ def _part(name: str, kind: Any) -> Getter:
 def _word(name: str, kind: type[StrEnum], absent: StrEnum | None) -> Getter:
     def get(message: Any, known: Known) -> StrEnum | None:
         number = getattr(message, name)
-        if number == 0:
-            return absent
-        descriptor = message.DESCRIPTOR.fields_by_name[name].enum_type
-        return _words(kind, descriptor).get(number) or kind(UNRECOGNIZED)
+        return absent if number == 0 else _word_of(number, kind, message, name)
 
     return get
+
+
+def _word_of(number: int, kind: type[StrEnum], message: Any, name: str) -> StrEnum:
+    words = _words(kind, _enum_of(message.DESCRIPTOR, name))
+    return words.get(number) or kind(UNRECOGNIZED)
 
 
 @cache

@@ -59,9 +59,7 @@ def activate_rate_deck(
         deck_version=deck_version, row_count=row_count, tenant_id=deck_tenant_id, shadow=shadow
     )
     if activate_time is not None:
-        if activate_time.tzinfo is None:
-            raise ValueError("activate_time: needs a time zone")
-        request.activate_time.FromDatetime(activate_time)
+        conversion.write_instant(activate_time, "activate_time", request.activate_time)
     return ask(request, reading(RateDeck, "deck"))
 
 

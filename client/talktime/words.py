@@ -130,6 +130,12 @@ class EntryKind(StrEnum):
     RECORD = "RECORD"
     UNMATCHED = "UNMATCHED"
     LIMIT = "LIMIT"
+    ADJUST = "ADJUST"
+    REFUND = "REFUND"
+    CHARGEBACK = "CHARGEBACK"
+    RECHARGE = "RECHARGE"
+    PROFILE = "PROFILE"
+    KEEP = "KEEP"
     UNRECOGNIZED = UNRECOGNIZED
 
 
@@ -138,4 +144,70 @@ class Direction(StrEnum):
 
     OUT = "OUT"
     IN = "IN"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class RechargeState(StrEnum):
+    """Where an automatic recharge is."""
+
+    OFF = "OFF"
+    ARMED = "ARMED"
+    CLAIMED = "CLAIMED"
+    CHARGING = "CHARGING"
+    UNKNOWN = "UNKNOWN"
+    NEEDS_REVIEW = "NEEDS_REVIEW"
+    COOLING = "COOLING"
+    DECLINED = "DECLINED"
+    STOPPED = "STOPPED"
+    ACTION_REQUIRED = "ACTION_REQUIRED"
+    CAPPED = "CAPPED"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class ChargeOutcome(StrEnum):
+    """What an operator found out about a charge at the payment provider."""
+
+    CHARGED = "CHARGED"
+    NOT_CHARGED = "NOT_CHARGED"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class NoticeKind(StrEnum):
+    """What a notice is about."""
+
+    RECHARGE_SUCCEEDED = "RECHARGE_SUCCEEDED"
+    RECHARGE_FAILED = "RECHARGE_FAILED"
+    RECHARGE_ACTION_REQUIRED = "RECHARGE_ACTION_REQUIRED"
+    RECHARGE_CAP_REACHED = "RECHARGE_CAP_REACHED"
+    BALANCE_ZERO = "BALANCE_ZERO"
+    BALANCE_LOW = "BALANCE_LOW"
+    POOL_80 = "POOL_80"
+    POOL_100 = "POOL_100"
+    CREDITS_EXPIRING = "CREDITS_EXPIRING"
+    SPEND_LIMIT = "SPEND_LIMIT"
+    TEST = "TEST"
+    FUNDS_TAKEN_BACK = "FUNDS_TAKEN_BACK"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class DeliveryState(StrEnum):
+    """What became of a delivery of a notice."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    DEAD = "DEAD"
+    UNRECOGNIZED = UNRECOGNIZED
+
+
+class UsageGroup(StrEnum):
+    """What usage is summed by."""
+
+    DAY = "DAY"
+    PAYER = "PAYER"
+    DESTINATION = "DESTINATION"
+    COUNTRY = "COUNTRY"
+    CAPABILITY = "CAPABILITY"
+    CALL_TYPE = "CALL_TYPE"
+    ORGANIZER = "ORGANIZER"
+    TENANT = "TENANT"
     UNRECOGNIZED = UNRECOGNIZED

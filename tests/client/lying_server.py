@@ -18,6 +18,7 @@ from talktime.v1 import authorization_service_pb2 as pb
 from talktime.v1 import status_pb2
 
 EXCHANGE = "/talktime.v1.AuthorizationService/Exchange"
+FLOWS = ("/WatchBalance", "/ExportCalls")
 TYPES = "type.googleapis.com/google.rpc."
 GRANTED = pb.AuthorizeResponse(outcome=pb.OUTCOME_AUTHORIZED, granted_seconds=600)
 
@@ -35,7 +36,14 @@ class Hangs:
     """No answer until the caller gives up."""
 
 
-Answer = Message | bytes | Fails | Hangs
+@dataclass(frozen=True)
+class Parts:
+    """What a stream answers, in this order; Hangs and Fails end it, else it ends well."""
+
+    messages: "Sequence[Message | bytes | Fails | Hangs]"
+
+
+Answer = Message | bytes | Fails | Hangs | Parts
 Script = Callable[[str, bytes], Answer] | Sequence[Answer]
 Serve = Callable[[Iterator[bytes], grpc.ServicerContext], Iterator[bytes]]
 
@@ -100,12 +108,27 @@ class LyingServer:
             return b""
         if isinstance(answer, Fails):
             return fail(context, answer)
+        assert not isinstance(answer, Parts)
         return answer.SerializeToString() if isinstance(answer, Message) else answer
 
     def stream(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         self.streams += 1
         assert self.serve is not None
         return self.serve(messages, context)
+
+    def flow(self, path: str, body: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        """Answers one request with what the script has next for it: parts, and what ends them."""
+        parts = self._next(path, body, context)
+        assert isinstance(parts, Parts)
+        for part in parts.messages:
+            if isinstance(part, Fails):
+                fail(context, part)
+            if isinstance(part, Hangs):
+                gave_up = threading.Event()
+                context.add_callback(gave_up.set)
+                gave_up.wait(10)
+                return
+            yield part if isinstance(part, bytes) else part.SerializeToString()
 
     def _next(self, path: str, body: bytes, context: grpc.ServicerContext) -> Answer:
         metadata: dict[str, str | bytes] = dict(context.invocation_metadata())
@@ -128,6 +151,10 @@ class _Everything(grpc.GenericRpcHandler):
         path = details.method
         if path == EXCHANGE:
             return grpc.stream_stream_rpc_method_handler(self._server.stream)
+        if path.endswith(FLOWS):
+            return grpc.unary_stream_rpc_method_handler(
+                lambda body, context: self._server.flow(path, body, context)
+            )
         return grpc.unary_unary_rpc_method_handler(
             lambda body, context: self._server.unary(path, body, context)
         )

@@ -10,7 +10,17 @@ from google.protobuf.message import Message
 
 import talktime
 from talktime import accounts as records
-from talktime import answers, conversion, decks, words
+from talktime import (
+    answers,
+    conversion,
+    decks,
+    funds,
+    notices,
+    recharges,
+    report_requests,
+    reports,
+    words,
+)
 from talktime.v1 import account_service_pb2 as accounts
 from talktime.v1 import authorization_service_pb2 as calls
 
@@ -34,8 +44,34 @@ PAIRS: list[tuple[type[Any], type[Message], set[str]]] = [
     (records.PayerChanges, accounts.PutPayersResponse, set()),
     (records.Block, accounts.Block, set()),
     (records.Pool, accounts.Pool, set()),
-    (records.Funding, accounts.AddFundsResponse, set()),
-    (records.TenantBalance, accounts.GetBalanceResponse, set()),
+    (funds.Funding, accounts.AddFundsResponse, set()),
+    (funds.Adjustment, accounts.AdjustFundsResponse, set()),
+    (funds.Refund, accounts.RefundFundsResponse, set()),
+    (funds.Lot, accounts.Lot, set()),
+    (funds.TenantBalance, accounts.GetBalanceResponse, set()),
+    (funds.BalanceReading, accounts.WatchBalanceResponse, set()),
+    (recharges.PaymentMethod, accounts.PaymentMethod, set()),
+    (recharges.RechargeRule, accounts.RechargeRule, set()),
+    (recharges.Recharge, accounts.Recharge, set()),
+    (recharges.RuledRecharge, accounts.SetRechargeRuleResponse, set()),
+    (recharges.RuledRecharge, accounts.GetRechargeRuleResponse, set()),
+    (recharges.RechargeCheck, accounts.RechargeCheck, set()),
+    (recharges.RechargeTrial, accounts.TestRechargeResponse, set()),
+    (recharges.RechargeStep, accounts.RechargeStep, set()),
+    (notices.Admin, accounts.Admin, set()),
+    (notices.NoticeSettings, accounts.NoticeSettings, set()),
+    (notices.Webhook, accounts.Webhook, set()),
+    (notices.NoticeTargets, accounts.GetNoticeSettingsResponse, set()),
+    (notices.StoredWebhook, accounts.PutWebhookResponse, set()),
+    (notices.Delivery, accounts.Delivery, set()),
+    (notices.Notice, accounts.Notice, set()),
+    (reports.CallFilter, accounts.CallFilter, set()),
+    (reports.UsageRow, accounts.UsageRow, set()),
+    (reports.UsageLine, accounts.UsageLine, set()),
+    (reports.UsageReport, accounts.GetUsageReportResponse, set()),
+    (reports.FundingAdvice, accounts.GetFundingAdviceResponse, set()),
+    (reports.ArchiveStatus, accounts.GetArchiveStatusResponse, set()),
+    (report_requests.ExportPart, accounts.ExportCallsResponse, set()),
     (records.PoolMovement, accounts.PoolMovement, set()),
     (records.Entry, accounts.Entry, set()),
     (records.Conservation, accounts.CheckConservationResponse, set()),
@@ -59,6 +95,11 @@ ENUMS: list[tuple[type[StrEnum], Any]] = [
     (words.BillingMode, accounts.BillingMode),
     (words.EntryKind, accounts.EntryKind),
     (words.Direction, accounts.Direction),
+    (words.RechargeState, accounts.RechargeState),
+    (words.ChargeOutcome, accounts.ChargeOutcome),
+    (words.NoticeKind, accounts.NoticeKind),
+    (words.DeliveryState, accounts.DeliveryState),
+    (words.UsageGroup, accounts.UsageGroup),
 ]
 
 
@@ -146,6 +187,35 @@ def test_a_record_survives_the_way_there_and_back() -> None:
     conversion.write(payer, stored_payer)
     assert conversion.read(records.Tenant, stored_tenant) == tenant
     assert conversion.read(records.Payer, stored_payer) == payer
+
+
+def test_what_an_admin_set_survives_the_way_there_and_back() -> None:
+    rule = recharges.RechargeRule(
+        enabled=True,
+        trigger_micros=100_000_000,
+        amount_micros=200_000_000,
+        payment_methods=(recharges.PaymentMethod("stripe", "customer", "method"),),
+        fill_gap=True,
+    )
+    settings = notices.NoticeSettings(
+        (notices.Admin("admin@example.com", ("Billing Administrator",), "An Admin", "ko"),),
+        (10_000_000, 5_000_000),
+        14,
+    )
+    webhook = notices.Webhook("hook", "https://example.com", (words.NoticeKind.POOL_80,))
+    for value, message in (
+        (rule, accounts.RechargeRule()),
+        (settings, accounts.NoticeSettings()),
+        (webhook, accounts.Webhook()),
+    ):
+        conversion.write(value, message)
+        assert conversion.read(type(value), message) == value
+
+
+@pytest.mark.parametrize("days", [None, 0, 12])
+def test_no_forecast_is_something_else_than_none_left(days: int | None) -> None:
+    message = accounts.GetBalanceResponse(days_left=days)
+    assert conversion.read(funds.TenantBalance, message).days_left == days
 
 
 @pytest.mark.parametrize("direction", ["IN", words.Direction.IN])

@@ -15,7 +15,7 @@ from talktime_server.commands.session import Region, Session, asks
 
 if TYPE_CHECKING:
     from talktime import Client, DeckScope, RateDeck, RateRow, ShadowLine, ShadowReport
-    from talktime.client import Progress
+    from talktime.faces import Progress
     from talktime_server.decision.deck_file import BadRow, DeckFile
 
 group = typer.Typer(no_args_is_help=True)
