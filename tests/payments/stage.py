@@ -1,0 +1,124 @@
+"""What the tests of payments share: a sandbox, short patience, and intents that nobody used before."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+
+import httpx
+from starlette.applications import Starlette
+
+from talktime_server.payments.gateway import Event, Gateway, Intent
+from talktime_server.payments.incoming import Incoming, OnEvent
+from talktime_server.payments.listening import listening
+from talktime_server.payments.payments import Patience, Payments
+from talktime_server.payments.sandbox import Sandbox, SandboxSettings
+from talktime_server.payments.spacing import Spacing
+
+GATEWAYS = ("billing", "stripe")
+TIMEOUT_S = 0.7
+DOLLARS_50 = 50_000_000
+SETTINGS = SandboxSettings(slow_s=1.1 * TIMEOUT_S, hang_s=20.0)
+PATIENCE = Patience(tries=3, attempt_s=TIMEOUT_S, total_s=5.0, first_wait_s=0.1, longest_wait_s=0.4)
+AT_ONCE = Spacing(gap_s=0.0, failures=1000)
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A sandbox, its two gateways, and a client that charges through them."""
+
+    sandbox: Sandbox
+    gateways: dict[str, Gateway]
+    payments: Payments
+
+    def intent(self, token: str, gateway: str, *, amount_micros: int = DOLLARS_50) -> Intent:
+        """A charge that was never asked for."""
+        method = self.sandbox.method(token, gateway=gateway)
+        charge_id = f"acme:{next(_numbers)}"
+        return Intent(charge_id, "acme", amount_micros, "USD", method, "credits")
+
+    def times(self, intent: Intent) -> int:
+        """How often the sandbox really took the money."""
+        charged = self.sandbox.charges.get(intent.charge_id)
+        return charged.times if charged else 0
+
+
+@asynccontextmanager
+async def open_stage(
+    settings: SandboxSettings = SETTINGS,
+    *,
+    patience: Patience = PATIENCE,
+    spacing: Spacing = AT_ONCE,
+) -> AsyncIterator[Stage]:
+    """A stage until the block ends; nothing of it stays open."""
+    async with Sandbox(settings) as sandbox:
+        gateways = sandbox.gateways(timeout_s=TIMEOUT_S)
+        payments = Payments(gateways, patience=patience, spacing=spacing)
+        try:
+            yield Stage(sandbox, gateways, payments)
+        finally:
+            await payments.close()
+
+
+@asynccontextmanager
+async def open_webhooks(
+    stage: Stage, on_event: OnEvent, *, body_timeout_s: float = 10.0
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Our webhooks served, the sandbox told of them, and a client that posts to them."""
+    incoming = Incoming(stage.gateways, on_event, body_timeout_s=body_timeout_s)
+    async with listening(Starlette(routes=incoming.routes())) as port:
+        url = f"http://127.0.0.1:{port}"
+        stage.sandbox.webhook_url = url
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            yield client
+        stage.sandbox.webhook_url = ""
+
+
+class Heard:
+    """The events that came, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    async def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, intent: Intent) -> list[Event]:
+        """Those about one charge."""
+        return [each for each in self.events if each.charge_id == intent.charge_id]
+
+
+async def until(done: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+    """Waits until something is so; fails when it never is."""
+    ends_s = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < ends_s
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def silent_port() -> AsyncIterator[str]:
+    """The URL of a port that takes connections and hangs up without a word."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def dead_url() -> str:
+    """The URL of a port where nobody listens any more."""
+    async with silent_port() as url:
+        return url
