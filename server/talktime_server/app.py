@@ -14,6 +14,7 @@ from talktime_server.decision import catalog
 from talktime_server.decision.calls import Calls
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.decision.price_list import PriceList
+from talktime_server.decision.receipts import Receipts
 from talktime_server.decision.shadow import ShadowCounts
 from talktime_server.decision.verdict import Verdicts
 from talktime_server.failure import Failure, Unsafe
@@ -90,7 +91,13 @@ async def open_app(settings: Settings) -> App:
     prices = PriceList(decks, counts)
     await prices.refresh()
     verdicts = Verdicts(plan, prices)
-    calls = Calls(directory=directory, verdicts=verdicts, prices=prices, ledger=ledger)
+    calls = Calls(
+        directory=directory,
+        verdicts=verdicts,
+        prices=prices,
+        ledger=ledger,
+        receipts=Receipts(),
+    )
     emergencies = Emergencies(directory=directory, plan=plan, ledger=ledger)
     authorization = Authorization(calls, emergencies)
     accounts = Accounts(

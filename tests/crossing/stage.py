@@ -15,6 +15,7 @@ from talktime_server.decision import catalog
 from talktime_server.decision.calls import Calls
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.decision.price_list import PriceList
+from talktime_server.decision.receipts import Receipts
 from talktime_server.decision.shadow import ShadowCounts
 from talktime_server.decision.verdict import Question, Verdicts
 from talktime_server.failure import Invalid
@@ -55,7 +56,7 @@ class Stage:
             await self.directory.resume(self.tenant_id)
         if balance_micros != self.balance_micros:
             added = balance_micros - self.balance_micros
-            await self.ledger.add_funds(self.tenant_id, f"f{balance_micros}", added, 365)
+            await self.ledger.funds.add(self.tenant_id, f"f{balance_micros}", added, 365)
             self.balance_micros = balance_micros
 
     def _tenant(self, tenant: cases.Tenant) -> Tenant:
@@ -200,7 +201,11 @@ async def open_stage(url: str, tenant_id: str, state: str) -> AsyncIterator[Stag
     decks, plan = Decks(store), catalog.number_plan()
     prices = PriceList(decks, ShadowCounts(Shadows(store)))
     calls = Calls(
-        directory=directory, verdicts=Verdicts(plan, prices), prices=prices, ledger=ledger
+        directory=directory,
+        verdicts=Verdicts(plan, prices),
+        prices=prices,
+        ledger=ledger,
+        receipts=Receipts(),
     )
     emergencies = Emergencies(directory=directory, plan=plan, ledger=ledger)
     stage = Stage(tenant_id, state, ledger, directory, calls, emergencies)

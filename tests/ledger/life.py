@@ -61,7 +61,7 @@ async def really(world: World, op: Operation) -> Answer:
         if op.verb == "fund":
             amount, days = op.numbers
             owner = world.tenant.tenant_id
-            funding = await world.ledger.add_funds(owner, op.call_id, amount, days)
+            funding = await world.ledger.funds.add(owner, op.call_id, amount, days)
             return Answer(funding, funding.replayed)
         return _answered(await _asked(world, op))
     except Mismatch as failure:

@@ -100,7 +100,7 @@ def _failed(failure: Failure | Stale) -> str:
 async def _fund(world: "World", places: list[str], options: dict[str, str]) -> str:
     funding, amount = places
     days = int(options.get("days", "365"))
-    given = await world.ledger.add_funds(world.tenant.tenant_id, funding, int(amount), days)
+    given = await world.ledger.funds.add(world.tenant.tenant_id, funding, int(amount), days)
     return _again(_purse(given.money), given.replayed)
 
 

@@ -34,22 +34,22 @@ async def test_an_altered_funding_is_told_the_field_and_moves_nothing(
 
 
 async def test_credits_end_after_their_days(world: World) -> None:
-    first = await world.ledger.add_funds(world.tenant.tenant_id, "f1", 5000, 30)
-    second = await world.ledger.add_funds(world.tenant.tenant_id, "f1", 5000, 30)
+    first = await world.ledger.funds.add(world.tenant.tenant_id, "f1", 5000, 30)
+    second = await world.ledger.funds.add(world.tenant.tenant_id, "f1", 5000, 30)
     assert first.expires_ms == second.expires_ms
     assert 0 <= await world.now_ms() + 30 * DAY_S * 1000 - first.expires_ms < 60_000
 
 
 async def test_funds_for_nobody_are_refused(world: World) -> None:
     with pytest.raises(NotFound) as caught:
-        await world.ledger.add_funds(f"{world.tenant.tenant_id}-not", "f1", 5000, 30)
+        await world.ledger.funds.add(f"{world.tenant.tenant_id}-not", "f1", 5000, 30)
     assert caught.value.reason == "UNKNOWN_TENANT"
 
 
 async def test_two_tenants_may_use_the_same_ids(world: World) -> None:
     """Semantics 5: an id belongs to its tenant."""
     other = await world.directory.put_tenant(world.tenant_like(f"{world.tenant.tenant_id}-b"))
-    await world.ledger.add_funds(other.tenant_id, "f1", 7, 30)
+    await world.ledger.funds.add(other.tenant_id, "f1", 7, 30)
     await world.play(
         """
         fund f1 5000            -> 5000/0

@@ -58,7 +58,7 @@ OPERATIONS: dict[str, Callable[[World], Awaitable[object]]] = {
     "extend": lambda world: world.extend("open", 1, 600),
     "settle": lambda world: world.settle("open", 61),
     "release": lambda world: world.release("open"),
-    "fund": lambda world: world.ledger.add_funds("acme", "f1", 7, 30),
+    "fund": lambda world: world.ledger.funds.add("acme", "f1", 7, 30),
 }
 
 

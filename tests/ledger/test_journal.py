@@ -61,7 +61,7 @@ async def test_tenants_of_one_shard_do_not_see_each_other(world: World) -> None:
     same_shard = (f"{owner}-{n}" for n in range(10_000))
     neighbour = next(n for n in same_shard if keys.shard_of(n) == keys.shard_of(owner))
     await world.directory.put_tenant(world.tenant_like(neighbour))
-    await world.ledger.add_funds(neighbour, "f1", 7, 30)
+    await world.ledger.funds.add(neighbour, "f1", 7, 30)
     page, _ = await world.journal.page(neighbour, "", 100)
     assert [line(entry) for entry in page] == [(1, "FUND", "f1", 7, 0, 0)]
     assert (await world.prove()).conserved

@@ -57,7 +57,7 @@ class World:
         self.tenant = await self.directory.put_tenant(changed)
 
     async def fund(self, amount_micros: int, funding_id: str = "f0", days: int = 365) -> None:
-        await self.ledger.add_funds(self.tenant.tenant_id, funding_id, amount_micros, days)
+        await self.ledger.funds.add(self.tenant.tenant_id, funding_id, amount_micros, days)
 
     async def authorize(self, call_id: str, seconds: int = 600, **options: Any) -> Outcome:
         return await self.ledger.authorize(self.tenant, self.asking(call_id, seconds, **options))
@@ -121,7 +121,7 @@ class World:
     async def settle(
         self, call_id: str, duration: int, unreserved: Unreserved | None = None
     ) -> Outcome:
-        return await self.ledger.settle(self.tenant, call_id, duration, unreserved)
+        return await self.ledger.settle(self.tenant, call_id, duration, unreserved, archived=True)
 
     async def release(self, call_id: str) -> Outcome:
         return await self.ledger.release(self.tenant.tenant_id, call_id)

@@ -15,11 +15,13 @@ import structlog
 from talktime_server.decision.numbering import Number, is_e164
 from talktime_server.decision.pools import PoolState, pools_of
 from talktime_server.decision.price_list import PriceList
+from talktime_server.decision.receipts import Receipts
 from talktime_server.decision.verdict import Decision, Question, Verdicts, facts_of
 from talktime_server.failure import Conflict, Failure, Invalid, NotFound, StoreAway, Violation
 from talktime_server.ledger.directory import Directory, Profiles
 from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.operations import (
+    Absent,
     Asking,
     Extension,
     Judge,
@@ -69,11 +71,13 @@ class Calls:
         verdicts: Verdicts,
         prices: PriceList,
         ledger: Ledger,
+        receipts: Receipts,
     ) -> None:
         self._directory = directory
         self._verdicts = verdicts
         self._prices = prices
         self._ledger = ledger
+        self._receipts = receipts
 
     async def authorize(self, question: Question) -> Answer:
         """Decides a call and holds what pays for it, once per call id."""
@@ -173,7 +177,11 @@ class Calls:
         wish = Extension(call_id, sequence, added_seconds)
 
         async def attempt(tenant: Tenant) -> Answer:
-            outcome = await self._ledger.extend(tenant, wish)
+            try:
+                outcome = await self._ledger.extend(tenant, wish)
+            except NotFound:
+                await self._receipts.refuse_ended(tenant_id, call_id)
+                raise
             if isinstance(outcome, Judge):
                 tenant, outcome = await self._extend_judged(tenant_id, wish, outcome)
             return Answer(tenant, outcome.call, outcome.replayed)
@@ -210,7 +218,7 @@ class Calls:
         async def attempt(tenant: Tenant) -> Answer:
             unreserved, unpriced = await self._unreserved(question)
             try:
-                outcome = await self._ledger.settle(tenant, call_id, duration_seconds, unreserved)
+                outcome = await self._settle_once(tenant, call_id, duration_seconds, unreserved)
             except NotFound as unknown:
                 raise unpriced or unknown from None
             except Stale:
@@ -220,6 +228,20 @@ class Calls:
             return Answer(tenant, outcome.call, outcome.replayed)
 
         return await self._by_tenant(tenant_id, attempt)
+
+    async def _settle_once(
+        self, tenant: Tenant, call_id: str, duration_seconds: int, unreserved: Unreserved | None
+    ) -> Outcome:
+        """A call that the store does not know may be one whose receipt's life is over."""
+        try:
+            return await self._ledger.settle(tenant, call_id, duration_seconds, unreserved)
+        except Absent:
+            known = await self._receipts.settle(
+                tenant.tenant_id, call_id, duration_seconds, unreserved
+            )
+            return known or await self._ledger.settle(
+                tenant, call_id, duration_seconds, unreserved, archived=True
+            )
 
     async def _unreserved(
         self, question: Question | None
@@ -252,13 +274,26 @@ class Calls:
     async def release(self, tenant_id: str, call_id: str) -> Answer:
         """Gives a call's hold back whole."""
         tenant = await self._directory.tenant(tenant_id)
-        outcome = await self._ledger.release(tenant_id, call_id)
+        try:
+            outcome = await self._ledger.release(tenant_id, call_id)
+        except NotFound:
+            known = await self._receipts.release(tenant_id, call_id)
+            if known is None:
+                raise
+            outcome = known
         return Answer(tenant, outcome.call, outcome.replayed)
 
     async def show(self, tenant_id: str, call_id: str) -> Answer:
-        """A call as stored."""
+        """A call as stored, or as it ended long ago."""
         tenant = await self._directory.tenant(tenant_id)
-        return Answer(tenant, await self._ledger.show(tenant_id, call_id), replayed=False)
+        try:
+            call = await self._ledger.show(tenant_id, call_id)
+        except NotFound:
+            known = await self._receipts.show(tenant_id, call_id)
+            if known is None:
+                raise
+            call = known
+        return Answer(tenant, call, replayed=False)
 
     async def meet(self, tenant_id: str, payer_id: str | None) -> None:
         """Brings profiles to hand, so that operations that follow are decided without waiting; the

@@ -14,7 +14,6 @@ from typing import TypeVar
 from talktime_server.failure import Conflict, NotFound
 from talktime_server.ledger import keys
 from talktime_server.ledger.blocks import Block, block_of
-from talktime_server.ledger.ledger import unknown_tenant
 from talktime_server.ledger.payers import (
     WRITE_ROUNDS,
     Check,
@@ -27,7 +26,14 @@ from talktime_server.ledger.payers import (
     keep_block,
     read,
 )
-from talktime_server.ledger.profiles import Payer, Tenant, payer_of, tenant_of, to_json
+from talktime_server.ledger.profiles import (
+    Payer,
+    Tenant,
+    payer_of,
+    tenant_of,
+    to_json,
+    unknown_tenant,
+)
 from talktime_server.ledger.store import Script, Store
 
 Key = TypeVar("Key")
@@ -146,9 +152,10 @@ class Directory:
                 keys.tenants(keys.shard_of(tenant_id)),
                 keys.meters(tenant_id),
                 keys.blocks(tenant_id),
+                keys.journal(keys.shard_of(tenant_id)),
             )
             expected = str(old.version if old else 0)
-            arguments = (tenant_id, to_json(new), expected, new.currency, "", "")
+            arguments = (tenant_id, "", to_json(new), expected, new.currency, "", "")
             word, *rest = await self._put(names, arguments)
             if word == b"currency":
                 raise Conflict("CURRENCY_FIXED", "a tenant's currency cannot be changed")

@@ -11,19 +11,21 @@ from typing import Any
 
 from talktime_server.failure import Conflict, Mismatch, NotFound, StoreAway
 from talktime_server.ledger import keys
+from talktime_server.ledger.funds import Funds
 from talktime_server.ledger.meters import read_meters, read_pool_rows
 from talktime_server.ledger.operations import (
+    Absent,
     Asking,
     Balance,
     Extension,
-    Funding,
     Judge,
+    Lot,
     Meters,
     Outcome,
     Stale,
     Unreserved,
 )
-from talktime_server.ledger.profiles import Tenant
+from talktime_server.ledger.profiles import Tenant, unknown_tenant
 from talktime_server.ledger.records import Call, Facts, Money, Pool
 from talktime_server.ledger.store import Script, Store
 from talktime_server.words import CallState
@@ -43,7 +45,7 @@ class Ledger:
         self._settle = Script(store, "settle")
         self._release = Script(store, "release")
         self._expire = Script(store, "expire")
-        self._add_funds = Script(store, "add_funds")
+        self.funds = Funds(store)
         self._balance = Script(store, "balance")
         self._show = Script(store, "show")
 
@@ -93,6 +95,7 @@ class Ledger:
             keys.busy(owner),
             keys.journal(shard),
             keys.meters(owner),
+            keys.recharges(shard),
         )
         arguments = (
             asking.call_id,
@@ -131,6 +134,7 @@ class Ledger:
             keys.busy(owner),
             keys.journal(shard),
             keys.meters(owner),
+            keys.recharges(shard),
         )
         arguments = (
             wish.call_id,
@@ -161,20 +165,25 @@ class Ledger:
         call_id: str,
         duration_seconds: int,
         unreserved: Unreserved | None = None,
+        *,
+        archived: bool = False,
     ) -> Outcome:
-        """Charges a call once. Raises Stale, NotFound, Conflict when it ended otherwise, Mismatch when
-        it was charged by other fields than these.
+        """Charges a call once. Raises Absent for a call that the store does not know, unless the
+        archive does not know it either (`archived`); Stale, NotFound, Conflict when it ended
+        otherwise, Mismatch when it was charged by other fields than these.
         """
         owner = tenant.tenant_id
+        shard = keys.shard_of(owner)
         names = (
             keys.tenant(owner),
             keys.call(owner, call_id),
             keys.open_calls(owner),
             keys.busy(owner),
-            keys.journal(keys.shard_of(owner)),
+            keys.journal(shard),
             keys.unmatched(owner, call_id),
             keys.payer(owner, unreserved.facts.payer_id if unreserved else ""),
             keys.meters(owner),
+            keys.recharges(shard),
         )
         arguments = (
             call_id,
@@ -183,11 +192,14 @@ class Ledger:
             str(duration_seconds),
             str(tenant.floor_micros),
             self._receipt_ttl,
+            "1" if archived else "0",
             *_unreserved_texts(unreserved),
         )
         answer = await self._when_free(tenant, lambda: self._settle(names, arguments))
         if answer[0] == b"stale":
             raise Stale
+        if answer[0] == b"absent":
+            raise Absent
         call = self._call(answer)
         if unreserved and call.ending and call.ending.unreserved:
             _refuse_another(call, unreserved.facts)
@@ -195,13 +207,15 @@ class Ledger:
 
     async def release(self, tenant_id: str, call_id: str) -> Outcome:
         """Gives a hold back. Raises NotFound, and Conflict when the call was settled or refused."""
+        shard = keys.shard_of(tenant_id)
         names = (
             keys.tenant(tenant_id),
             keys.call(tenant_id, call_id),
             keys.open_calls(tenant_id),
             keys.busy(tenant_id),
-            keys.journal(keys.shard_of(tenant_id)),
+            keys.journal(shard),
             keys.meters(tenant_id),
+            keys.recharges(shard),
         )
         answer = await self._release(names, (call_id, tenant_id, self._receipt_ttl))
         return Outcome(self._call(answer), answer[0] == b"replay")
@@ -211,41 +225,23 @@ class Ledger:
         answer = await self._show((keys.call(tenant_id, call_id),), ())
         return self._call(answer)
 
-    async def add_funds(
-        self, tenant_id: str, funding_id: str, amount_micros: int, expire_days: int
-    ) -> Funding:
-        """Adds credits once. Raises NotFound, Mismatch, and Conflict when the balance would pass 9
-        * 10^15.
-        """
-        names = (
-            keys.tenant(tenant_id),
-            keys.funding(tenant_id, funding_id),
-            keys.journal(keys.shard_of(tenant_id)),
-        )
-        arguments = (funding_id, tenant_id, str(amount_micros), str(expire_days))
-        word, *rest = await self._add_funds(names, arguments)
-        if word == b"mismatch":
-            raise Mismatch.of("funding_id", rest[0].decode())
-        if word == b"limit":
-            raise Conflict("BALANCE_LIMIT", "the balance would pass 9 * 10^15 micros")
-        if word == b"no_tenant":
-            raise unknown_tenant()
-        settled, held, expires = map(int, rest)
-        return Funding(Money(settled, held), expires, word == b"replay")
-
     async def balance(self, tenant: Tenant) -> Balance:
         """A tenant's money now; that of expired holds counts as free. Raises NotFound."""
         owner = tenant.tenant_id
+        shard = keys.shard_of(owner)
         names = (
             keys.tenant(owner),
             keys.open_calls(owner),
-            keys.journal(keys.shard_of(owner)),
+            keys.journal(shard),
+            keys.recharges(shard),
         )
         word, *rest = await self._when_free(tenant, lambda: self._balance(names, (owner,)))
         if word == b"no_tenant":
             raise unknown_tenant()
-        settled, held, *sums = map(int, rest)
-        return Balance(Money(settled, held), *sums)
+        *numbers, rows = rest
+        settled, held, *sums = map(int, numbers)
+        places: list[Any] = [*sums, tuple(map(_lot, rows))]
+        return Balance(Money(settled, held), *places)
 
     async def meters(self, tenant_id: str, pools: Sequence[Pool]) -> Meters:
         """The licences that size these pools, and what is used and held of them this month."""
@@ -271,6 +267,7 @@ class Ledger:
                         keys.busy(owner),
                         keys.journal(shard),
                         keys.meters(owner),
+                        keys.recharges(shard),
                     ),
                     (call_id, owner, charge, self._receipt_ttl),
                 )
@@ -302,13 +299,13 @@ class Ledger:
         raise _ended(Call.read(answer), word)
 
 
+def _lot(row: list[Any]) -> Lot:
+    funding_id, left, expires, amount, funded = row
+    return Lot(funding_id.decode(), int(left), int(expires), int(amount), int(funded))
+
+
 def _expiring() -> StoreAway:
     return StoreAway("EXPIRING", "too many holds are expiring at once; try again")
-
-
-def unknown_tenant() -> NotFound:
-    """Another tenant's and nobody's look the same."""
-    return NotFound("UNKNOWN_TENANT", "there is no such tenant")
 
 
 def _refuse_another(call: Call, asked: Facts) -> None:

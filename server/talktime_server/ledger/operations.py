@@ -10,6 +10,10 @@ class Stale(Exception):
     """The profiles a decision was made by have changed: read them again and decide anew."""
 
 
+class Absent(Exception):
+    """The store knows no such call. The archive may: its receipt's life may be over (semantics 8)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """A decision, ready to be held: who, what it was made by, and what pays. `limits` is as
@@ -82,6 +86,28 @@ class Funding:
 
 
 @dataclass(frozen=True, slots=True)
+class Taking:
+    """A tenant's money after credits were taken back, and all that was of their funding."""
+
+    money: Money
+    funding_refunded_micros: int
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What is left of a funding, in micros, what others hold of it included. What is free of it is
+    lost at `expires_ms`; held money of a lot whose time is over finishes its call.
+    """
+
+    funding_id: str
+    left_micros: int
+    expires_ms: int
+    amount_micros: int
+    funded_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     """A tenant's money in full, in micros, and its open calls. What went to the invoice, or is held
     for it, is postpaid; days and months are UTC.
@@ -101,6 +127,8 @@ class Balance:
     postpaid_held_micros: int
     spent_today_micros: int
     spent_this_month_micros: int
+    read_ms: int
+    lots: tuple[Lot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,10 +63,11 @@ class PayerWriter:
             keys.payers(tenant_id),
             keys.meters(tenant_id),
             keys.blocks(tenant_id),
+            keys.journal(keys.shard_of(tenant_id)),
         )
         expected = str(old.version if old else 0)
         counts, line = " ".join(self._counted(new)), block_line(old, new, reason)
-        return self._put(names, (new.payer_id, to_json(new), expected, "", counts, line))
+        return self._put(names, (tenant_id, new.payer_id, to_json(new), expected, "", counts, line))
 
     async def put(self, tenant_id: str, payers: Sequence[Payer], check: CheckAll) -> PayerChanges:
         """Makes or replaces many payers whole; whether they are blocked stays. `check` sees all of

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
+from talktime_server.failure import NotFound
+
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
@@ -69,7 +71,13 @@ class Payer:
     max_spend_per_day_micros: int = 0
     max_spend_per_month_micros: int = 0
     max_costly_calls_per_day: int = 0
+    user_principal_name: str = ""
     version: int = 0
+
+
+def unknown_tenant() -> NotFound:
+    """Another tenant's and nobody's look the same."""
+    return NotFound("UNKNOWN_TENANT", "there is no such tenant")
 
 
 def limits_of(tenant: Tenant, payer: Payer | None) -> str:

@@ -25,7 +25,7 @@ from talktime_server.ledger import keys
 
 BATCH = 100  # operations in one script call, so that none holds the store longer than about a millisecond
 CONNECTIONS = 16
-SHARED = ("book", "sources", "leave")  # put in front of each script
+SHARED = ("book", "lots", "sources", "leave")  # put in front of each script
 # Errors by which a store says that it ran nothing.
 REFUSALS = (
     "BUSY",

@@ -229,7 +229,7 @@ class Accounts:
         checks.done()
         days = request.expire_days or DEFAULT_EXPIRE_DAYS
         tenant = await self._directory.fresh_tenant(tenant_id)
-        funding = await self._ledger.add_funds(
+        funding = await self._ledger.funds.add(
             tenant_id, request.funding_id, request.amount_micros, days
         )
         return pb.AddFundsResponse(

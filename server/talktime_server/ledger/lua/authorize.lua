@@ -2,7 +2,7 @@
 --
 -- A script, because the check of the balance and the hold must be one step, or two callers spend the same cent.
 --
--- KEYS, for each operation: tenant, payer, call, open, due, busy, journal, meters
+-- KEYS, for each operation: tenant, payer, call, open, due, busy, journal, meters, recharges
 -- ARGV, for each operation: call_id; tenant_id; payer_id; tenant's profile version; payer's profile version (0: no such payer);
 --   facts (text, kept); refusal (a reason, or empty); source (INCLUDED, EMERGENCY, CREDITS, CREDITS+POSTPAID, POSTPAID, or empty: pools
 --   alone); pools (text, see sources.lua); refusal when pools alone are too little; rate and fee (micros); initial, increment, asked, least
@@ -53,7 +53,7 @@ local function count_start(use, second, costly)
   use.second, use.costly, use.changed = second, use.costly + (costly and 1 or 0), true
 end
 
-local function authorize(tenant_key, payer_key, call_key, open, due, busy, journal, meters, call_id, tenant_id, payer_id, tenant_profile,
+local function authorize(tenant_key, payer_key, call_key, open, due, busy, journal, meters, recharges, call_id, tenant_id, payer_id, tenant_profile,
     payer_profile, facts, refusal, source, plan, short, rate, fee, initial, increment, asked, least, grace, line, limits, costly,
     conference, budget, refusal_ttl, dry)
   local known = dry == "0" and read_call(call_key)
@@ -62,7 +62,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
     local same = unreserved or same_request(known.facts, facts)
     return view(same and "replay" or "another", known)
   end
-  local tenant = read_tenant(tenant_key)
+  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
   end
@@ -88,7 +88,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
       refusal, bounds.named, bounds.reached = too_many(tenant, use, open, bounds, second, costly == "1")
     end
     if refusal == "" and source ~= "INCLUDED" then
-      lapse(tenant, journal, tenant_id)
+      lapse(tenant)
       held = cover(tenant, use, meters, call, asked, bounds, spent)
       refusal = (held.granted == 0 or held.granted < asked and held.granted < least) and held.why or ""
     end
@@ -107,7 +107,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
     if dry == "0" then
       reached[call_key] = bounds.reached or reached[call_key]
       if reached[call_key] then
-        tell(tenant, journal, tenant_id, payer_id, use, reached[call_key])
+        tell(tenant, payer_id, use, reached[call_key])
       end
       write_call(call_key, call, refusal_ttl)
     end
@@ -127,9 +127,9 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   use.open = use.open + 1
   count_start(tenant.use, second, costly == "1")
   count_start(use, math.floor(second / bounds.window), costly == "1")
-  enter(tenant, journal, tenant_id, free and "RECORD" or "HOLD", call_id, 0, held.credits, held.granted, moved, 0, held.invoiced)
+  local entry = enter(tenant, free and "RECORD" or "HOLD", call_id, 0, held.credits, held.granted, moved, 0, held.invoiced)
   call.first[5], call.first[6] = tenant.settled, tenant.held
-  write_call(call_key, call, 0)
+  write_call(call_key, call, 0, entry)
   keep_open(open, due, tenant_id, call_id, call.lease, 1)
   return view("new", call)
 end
@@ -150,10 +150,10 @@ local function agree(answers, mode, judge)
     open_book()
   elseif mode == "all" and refused then
     return judge(function(given, n)
-      given[15] = granted(answers[n]) and "BATCH_REFUSED" or answers[n][1] == "new" and answers[n][5] or given[15]
+      given[16] = granted(answers[n]) and "BATCH_REFUSED" or answers[n][1] == "new" and answers[n][5] or given[16]
     end)
   end
   return answers
 end
 
-return each(8, 24, authorize, agree)
+return each(9, 24, authorize, agree)

@@ -73,15 +73,16 @@ local function write_use(use, tenant)
     use.day_spent, tenant.month, use.month_spent, use.costly, use.told, use.second, use.started)
 end
 
--- Reads what the decisions need of a tenant. `now` never goes back, whatever the clock does (semantics 78).
-local function read_tenant(key)
+-- Reads what the decisions need of a tenant, and keeps where its lines go. `now` never goes back, whatever the clock does (semantics 78).
+local function read_tenant(key, tenant_id, journal, recharges)
   local tenant = book.tenants[key]
   if not tenant then
-    local f = redis.call("HMGET", key, "pv", "pe", "hw", "v", "settled", "held", "spent", "lot", "invoiced", "owed", "use")
+    local f = redis.call("HMGET", key, "pv", "pe", "hw", "v", "settled", "held", "spent", "lot", "invoiced", "owed", "use", "rt")
     local now = math.max(book.clock, tonumber(f[3] or "0"))
-    tenant = { key = key, profile = f[1], epoch = f[2] or "0", now = now, month = month_of(now), version = tonumber(f[4] or "0"),
+    tenant = { key = key, id = tenant_id, journal = journal, recharges = recharges, trigger = f[12] or "", sums = {}, profile = f[1],
+      epoch = f[2] or "0", now = now, month = month_of(now), version = tonumber(f[4] or "0"),
       settled = tonumber(f[5] or "0"), held = tonumber(f[6] or "0"), spent = tonumber(f[7] or "0"), lot = tonumber(f[8] or "0"),
-      invoiced = tonumber(f[9] or "0"), owed = tonumber(f[10] or "0"), sums = {} }
+      invoiced = tonumber(f[9] or "0"), owed = tonumber(f[10] or "0") }
     tenant.use = read_use(f[11], now, tenant.month)
     book.tenants[key] = tenant
   end
@@ -107,11 +108,11 @@ end
 
 -- Appends one line to the journal with the tenant's next version, and moves the tenant's money with it: credits, and what goes to the
 -- invoice. `pools` says how minutes moved, or is nil.
-local function enter(tenant, journal, tenant_id, kind, reference, settled_delta, held_delta, seconds, pools, invoiced_delta, owed_delta)
+local function enter(tenant, kind, reference, settled_delta, held_delta, seconds, pools, invoiced_delta, owed_delta)
   tenant.version, tenant.changed = tenant.version + 1, true
   tenant.settled, tenant.held = tenant.settled + settled_delta, tenant.held + held_delta
-  local line = { "XADD", journal, "*", "t", tenant_id, "v", tenant.version, "k", kind, "r", reference, "s", settled_delta, "h", held_delta,
-    "d", seconds, "at", tenant.now }
+  local line = { "XADD", tenant.journal, "*", "t", tenant.id, "v", tenant.version, "k", kind, "r", reference, "s", settled_delta,
+    "h", held_delta, "d", seconds, "at", tenant.now }
   if pools then
     line[#line + 1], line[#line + 2] = "p", pools
   end
@@ -120,6 +121,12 @@ local function enter(tenant, journal, tenant_id, kind, reference, settled_delta,
     line[#line + 1], line[#line + 2], line[#line + 3], line[#line + 4] = "i", invoiced_delta, "o", owed_delta
   end
   book.lines[#book.lines + 1] = line
+  return line
+end
+
+-- Says on a line what its numbers do not.
+local function detail(line, details)
+  line[#line + 1], line[#line + 2] = "b", cmsgpack.pack(details)
 end
 
 -- Adds to a sum that decisions do not read.
@@ -127,13 +134,9 @@ local function add_up(tenant, sum, amount)
   tenant.sums[sum] = (tenant.sums[sum] or 0) + amount
 end
 
--- Moves what nobody holds to `expired` once the credits' time is over; held money finishes its call (semantics 41).
-local function lapse(tenant, journal, tenant_id)
-  local free = tenant.settled - tenant.held
-  if tenant.lot > 0 and tenant.now >= tenant.lot and free > 0 then
-    add_up(tenant, "expired", free)
-    enter(tenant, journal, tenant_id, "LAPSE", "", -free, 0, 0)
-  end
+-- Watches the balance from now on: `trigger` is micros, with "s" in front when the settled balance is meant; empty watches nothing.
+local function arm(tenant, trigger)
+  tenant.trigger, tenant.rearmed, tenant.changed = trigger, true, true
 end
 
 -- What this batch adds to a tenant's open calls and takes away.
@@ -187,9 +190,10 @@ local function read_call(key)
   return stored and cmsgpack.unpack(stored)
 end
 
--- Keeps a call: an open one (ttl 0) until it ends, the receipt of an ended one for its life.
-local function write_call(key, call, ttl_seconds)
-  book.calls[key] = { call = call, ttl = ttl_seconds }
+-- Keeps a call: an open one (ttl 0) until it ends, the receipt of an ended one for its life. `line` is the line about it, which takes a
+-- copy along for the archive; a refusal has none.
+local function write_call(key, call, ttl_seconds, line)
+  book.calls[key] = { call = call, ttl = ttl_seconds, line = line }
 end
 
 -- Takes a call off the list of open ones, with its payer's count of them; call it once its end is decided.

@@ -2,13 +2,13 @@
 --
 -- A script, because a settle may come at the same moment: whichever runs first ends the hold, the other sees it ended.
 --
--- KEYS, for each operation: tenant, call, open, due, busy, journal, meters
+-- KEYS, for each operation: tenant, call, open, due, busy, journal, meters, recharges
 -- ARGV, for each operation: call_id; tenant_id; 1 when proven talk time is charged; life of the receipt (seconds)
 -- Returns, for each operation: "new" with the call's view; "gone" (ended already, or its lease was pushed out); "error".
 
-local function expire(tenant_key, call_key, open, due, busy, journal, meters, call_id, tenant_id, charge_proven, ttl)
+local function expire(tenant_key, call_key, open, due, busy, journal, meters, recharges, call_id, tenant_id, charge_proven, ttl)
   ttl = whole(ttl, 1, 1e9)
-  local tenant, call = read_tenant(tenant_key), read_call(call_key)
+  local tenant, call = read_tenant(tenant_key, tenant_id, journal, recharges), read_call(call_key)
   if not call or call.state ~= "OPEN" or tenant.now <= call.lease then
     sweep(open, due, tenant_id, not (call and call.state == "OPEN") and call_id or nil)
     return { "gone" }
@@ -38,19 +38,19 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, ca
   hold(tenant, use, budget, call, 0, 0)
   spend(tenant, use, budget, charge + by_invoice, call.done)
   tenant.spent = tenant.spent + charge
-  enter(tenant, journal, tenant_id, "EXPIRE", call_id, 0 - charge, 0 - held, proven, moved, by_invoice, 0 - owed)
+  local line = enter(tenant, "EXPIRE", call_id, 0 - charge, 0 - held, proven, moved, by_invoice, 0 - owed)
   close(call_id, open, use)
   sweep(open, due, tenant_id)
   call.state = "EXPIRED"
   add_up(tenant, "abandoned", 1)
-  lapse(tenant, journal, tenant_id)
+  lapse(tenant)
   billed = billed + minutes_charged(call)
   call.done = { proven, billed, paid + charge, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held - charge, 0, invoiced + by_invoice }
   if proven > 0 then -- else what it was charged before stays as it was told
     call.done_split = split_of(call, drawn, talk, proven - talk, paid + charge, invoiced + by_invoice, paid + charge)
   end
-  write_call(call_key, call, ttl)
+  write_call(call_key, call, ttl, line)
   return view("new", call)
 end
 
-return each(7, 4, expire)
+return each(8, 4, expire)

@@ -2,17 +2,22 @@
 --
 -- A script, because more may be held only if it is free at that moment, and an Extend must not race the settle.
 --
--- KEYS, for each operation: tenant, call, open, due, busy, journal, meters
+-- KEYS, for each operation: tenant, call, open, due, busy, journal, meters, recharges
 -- ARGV, for each operation: call_id; tenant_id; tenant's profile version; epoch of the profiles by which the call was judged again
 --   (empty: not judged); refusal found by that judgement (a reason, or empty); 1 when a refusal must end the call at once; source, pools,
 --   refusal when pools alone are too little, and limits (text, or empty), as judged; sequence; seconds to add; grace (seconds)
 -- Returns, for each operation: "replay" or "new" with the call's view; "judge" with the epoch and the view (a profile changed since:
 --   judge the call again); "stale"; "due" with call ids; "mismatch"; "unknown"; "ended" with the view; "error" with what was wrong.
 
-local function refuse(call_key, call, sequence, added, why, granted, tenant)
+-- The answer is part of the call, so an open one is written down anew for the archive; the receipt of one that expired is its own.
+local function refuse(call_key, call_id, call, sequence, added, why, granted, tenant)
   call.last = { sequence, added, granted, 0, 0, tenant.settled, tenant.held, tenant.now, 0, call.held }
   call.last_why, call.last_split = why, nil
-  write_call(call_key, call, call.state == "OPEN" and 0 or math.max(1, redis.call("TTL", call_key)))
+  if call.state == "OPEN" then
+    write_call(call_key, call, 0, enter(tenant, "KEEP", call_id, 0, 0, 0))
+  else
+    write_call(call_key, call, math.max(1, redis.call("TTL", call_key)))
+  end
   return view("new", call)
 end
 
@@ -28,7 +33,7 @@ local function judged(call, source, plan, short, limits)
   end
 end
 
-local function extend(tenant_key, call_key, open, due, busy, journal, meters, call_id, tenant_id, tenant_profile, epoch, refusal, cut,
+local function extend(tenant_key, call_key, open, due, busy, journal, meters, recharges, call_id, tenant_id, tenant_profile, epoch, refusal, cut,
     source, plan, short, limits, sequence, added, grace)
   local call = read_call(call_key)
   if not call then
@@ -41,14 +46,14 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
     local same = sequence < call.last[1] or added == call.last[2]
     return same and view("replay", call) or { "mismatch" }
   end
-  local tenant = read_tenant(tenant_key)
+  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   if tenant.profile ~= tenant_profile then
     return { "stale" }
   elseif call.epoch ~= tenant.epoch and epoch ~= tenant.epoch then
     return { "judge", tenant.epoch, view("judge", call) }
   end
   if refusal ~= "" then -- keeps the old epoch, so that the next wish is judged again instead of let through
-    return refuse(call_key, call, sequence, added, refusal, cut == "1" and 0 or call.granted, tenant)
+    return refuse(call_key, call_id, call, sequence, added, refusal, cut == "1" and 0 or call.granted, tenant)
   elseif epoch ~= "" then
     judged(call, source, plan, short, limits)
   end
@@ -60,7 +65,7 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
   local more = total > call.granted or call.source == "EMERGENCY" -- which has all there is: nobody hangs up on it for asking
   local held = { drawn = {}, granted = total, talk = 0, rest = 0, credits = 0, invoiced = 0, why = more and "" or "CALL_LIMIT" }
   if more and not free then
-    lapse(tenant, journal, tenant_id)
+    lapse(tenant)
     held = cover(tenant, use, meters, call, total, bounds, budget)
     if held.talk < total and (held.granted < total or call.plan or held.invoiced > 0) then
       local over = due_calls(open, tenant.now)
@@ -72,9 +77,9 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
   end
   if held.why ~= "" then
     if held.why == "SPEND_LIMIT" then
-      tell(tenant, journal, tenant_id, call.payer, use, bounds.reached)
+      tell(tenant, call.payer, use, bounds.reached)
     end
-    return refuse(call_key, call, sequence, added, held.why, call.granted, tenant)
+    return refuse(call_key, call_id, call, sequence, added, held.why, call.granted, tenant)
   end
 
   -- After this point it must succeed.
@@ -86,13 +91,13 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, ca
   hold(tenant, use, budget, call, math.max(held.credits - paid, 0), math.max(held.invoiced - invoiced, 0))
   local opened = call.state == "OPEN" and 0 or 1
   use.open, call.state, call.granted = use.open + opened, "OPEN", held.granted
-  enter(tenant, journal, tenant_id, free and "RECORD" or "HOLD", call_id, 0, call.held - had, held.granted, moved, 0, (call.owed or 0) - owed)
+  local line = enter(tenant, free and "RECORD" or "HOLD", call_id, 0, call.held - had, held.granted, moved, 0, (call.owed or 0) - owed)
   call.last = { sequence, added, held.granted, math.floor((call.lease - tenant.now) / 1000), held.granted < total and 1 or 0, tenant.settled,
     tenant.held, tenant.now, expired and 1 or 0, call.held }
   call.last_why, call.last_split = nil, split_of(call, held.drawn, held.talk, held.rest, held.credits, held.invoiced, call.held)
-  write_call(call_key, call, 0)
+  write_call(call_key, call, 0, line)
   keep_open(open, due, tenant_id, call_id, call.lease, opened)
   return view("new", call)
 end
 
-return each(7, 13, extend)
+return each(8, 13, extend)

@@ -4,11 +4,46 @@
 local POOL_DAYS = 100 -- how long a row of minutes is of use after its last change
 local LOOKED_AT = 4 -- old rows looked for when a new one is made: more than one, so that they never pile up
 
+-- One dip below the trigger is one recharge: the claim is taken with the write that made the dip, whoever made it (semantics 47, 48).
+-- The recharge's worker finds the tenant in the shard's index.
+local function claim(tenant)
+  local basis, trigger = string.match(tenant.trigger, "^(s?)(%d+)$")
+  local balance = basis == "s" and tenant.settled or tenant.settled - tenant.held
+  if trigger and balance < tonumber(trigger) then
+    local epoch = tonumber(redis.call("HGET", tenant.key, "re") or "0") + 1
+    arm(tenant, "")
+    detail(enter(tenant, "RECHARGE", "", 0, 0, 0), { state = "CLAIMED", re = epoch, rt = "" })
+    book.lines[#book.lines + 1] = { "HSET", tenant.key, "re", epoch }
+    book.lines[#book.lines + 1] = { "ZADD", tenant.recharges, tenant.now, tenant.id }
+  end
+end
+
 local function write_tenant(tenant)
   redis.call("HSET", tenant.key, "hw", tenant.now, "v", tenant.version, "settled", tenant.settled, "held", tenant.held, "spent",
     tenant.spent, "lot", tenant.lot, "invoiced", tenant.invoiced, "owed", tenant.owed, "use", write_use(tenant.use, tenant))
+  if tenant.lots and tenant.lots.changed then
+    redis.call("HSET", tenant.key, "lots", lots_text(tenant.lots))
+  end
+  if tenant.rearmed then
+    redis.call("HSET", tenant.key, "rt", tenant.trigger)
+  end
   for sum, amount in pairs(tenant.sums) do
     redis.call("HINCRBY", tenant.key, sum, amount)
+  end
+end
+
+-- The line about a call takes the call along as it is now: what is open can be put back from the archive, and what ended is told by it.
+local function packed(kept)
+  local text, line = cmsgpack.pack(kept.call), kept.line
+  if line then
+    line[#line + 1], line[#line + 2] = "c", text
+  end
+  return text
+end
+
+local function pack_calls()
+  for _, kept in pairs(book.calls) do
+    kept.packed = packed(kept)
   end
 end
 
@@ -16,9 +51,9 @@ local function write_calls()
   local open = { "MSET" }
   for key, kept in pairs(book.calls) do
     if kept.ttl > 0 then
-      redis.call("SET", key, cmsgpack.pack(kept.call), "EX", kept.ttl)
+      redis.call("SET", key, kept.packed, "EX", kept.ttl)
     else
-      open[#open + 1], open[#open + 2] = key, cmsgpack.pack(kept.call)
+      open[#open + 1], open[#open + 2] = key, kept.packed
     end
   end
   if #open > 1 then
@@ -108,8 +143,12 @@ local function write_meters(meters, rows)
 end
 
 local function leave()
+  pack_calls()
   for _, tenant in pairs(book.tenants) do
     if tenant.changed then
+      if tenant.trigger ~= "" and tenant.recharges then
+        claim(tenant)
+      end
       write_tenant(tenant)
     end
   end

@@ -2,10 +2,10 @@
 --
 -- A script, because a decision compares these versions: text and version must change in one step, and the counts with them.
 --
--- KEYS, for each operation: profile, tenant, index, meters, blocks
--- ARGV, for each operation: id (in the index); text; version it must have now (0: none yet); currency (tenants; else empty);
---   counts of licences that it adds to (names, with a space between them); line for the record of blocks (an array in JSON of names
---   and values; empty when there is none)
+-- KEYS, for each operation: profile, tenant, index, meters, blocks, journal
+-- ARGV, for each operation: tenant_id; payer_id (empty: the tenant itself); text; version it must have now (0: none yet); currency
+--   (tenants; else empty); counts of licences that it adds to (names, with a space between them); line for the record of blocks (an array
+--   in JSON of names and values; empty when there is none)
 -- Returns, for each operation: "new" or "same" with the version; "changed" with the version it has; "no_tenant"; "currency";
 --   "error" with what was wrong.
 
@@ -26,22 +26,35 @@ local function count(profile, meters, before, after)
   redis.call("HSET", profile, "n", after)
 end
 
-local function put_profile(profile, tenant, index, meters, blocks, id, body, expected, currency, counts, block)
-  local stored = redis.call("HMGET", profile, "pv", "p", "cur", "n")
+-- The archive needs each profile once as it is now, and whenever it changes: `j` says that it has this one.
+local function tell_archive(tenant, payer_id, profile, version, body, counts, block)
+  local epoch = tonumber(redis.call("HGET", tenant.key, "pe") or "0")
+  detail(enter(tenant, "PROFILE", payer_id, 0, 0, 0), { version = version, body = body, counts = counts, epoch = epoch, block = block })
+  redis.call("HSET", profile, "j", 1)
+end
+
+local function put_profile(profile, tenant_key, index, meters, blocks, journal, tenant_id, payer_id, body, expected, currency, counts, block)
+  local stored = redis.call("HMGET", profile, "pv", "p", "cur", "n", "j")
   local version, counted = tonumber(stored[1] or "0"), stored[4] or ""
   if expected ~= (stored[1] or "0") then
     return { "changed", version }
   elseif currency ~= "" and stored[3] and stored[3] ~= currency then
     return { "currency" }
-  elseif currency == "" and redis.call("HEXISTS", tenant, "pv") == 0 then
+  elseif currency == "" and redis.call("HEXISTS", tenant_key, "pv") == 0 then
     return { "no_tenant" }
-  elseif stored[2] == body and counted == counts then
+  end
+  local same = stored[2] == body and counted == counts
+  if same and stored[5] then
     return { "same", version }
   end
   local line = block ~= "" and cjson.decode(block)
-  local now = line and read_tenant(tenant).now
+  local tenant = read_tenant(tenant_key, tenant_id, journal)
 
   -- After this point it must succeed.
+  if same then
+    tell_archive(tenant, payer_id, profile, version, body, counts, "")
+    return { "same", version }
+  end
   redis.call("HSET", profile, "pv", version + 1, "p", body)
   if currency ~= "" then
     redis.call("HSET", profile, "cur", currency)
@@ -50,11 +63,12 @@ local function put_profile(profile, tenant, index, meters, blocks, id, body, exp
     count(profile, meters, counted, counts)
   end
   if line then
-    redis.call("XADD", blocks, "MAXLEN", "~", MOST_BLOCKS, "*", "at", now, unpack(line))
+    redis.call("XADD", blocks, "MAXLEN", "~", MOST_BLOCKS, "*", "at", tenant.now, unpack(line))
   end
-  redis.call("HINCRBY", tenant, "pe", 1) -- open calls are judged again before they are extended
-  redis.call("ZADD", index, 0, id)
+  redis.call("HINCRBY", tenant_key, "pe", 1) -- open calls are judged again before they are extended
+  redis.call("ZADD", index, 0, payer_id == "" and tenant_id or payer_id)
+  tell_archive(tenant, payer_id, profile, version + 1, body, counts, block)
   return { "new", version + 1 }
 end
 
-return each(5, 6, put_profile)
+return each(6, 7, put_profile)

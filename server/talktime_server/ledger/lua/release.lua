@@ -2,12 +2,12 @@
 --
 -- A script, because the end of the hold and its receipt must be one step, or a repeat gives money back twice.
 --
--- KEYS, for each operation: tenant, call, open, busy, journal, meters
+-- KEYS, for each operation: tenant, call, open, busy, journal, meters, recharges
 -- ARGV, for each operation: call_id; tenant_id; life of the receipt (seconds)
 -- Returns, for each operation: "replay" or "new" with the call's view; "unknown"; "ended" with the view (settled or refused);
 --   "error" with what was wrong.
 
-local function release(tenant_key, call_key, open, busy, journal, meters, call_id, tenant_id, ttl)
+local function release(tenant_key, call_key, open, busy, journal, meters, recharges, call_id, tenant_id, ttl)
   local call = read_call(call_key)
   if not call then
     return { "unknown" }
@@ -17,23 +17,23 @@ local function release(tenant_key, call_key, open, busy, journal, meters, call_i
     return view("ended", call)
   end
   ttl = whole(ttl, 1, 1e9)
-  local tenant = read_tenant(tenant_key)
+  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local held, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
 
   -- After this point it must succeed.
   local moved = give_back(meters, call, tenant)
   hold(tenant, use, budget, call, 0, 0)
-  enter(tenant, journal, tenant_id, "RELEASE", call_id, 0, 0 - held, 0, moved, 0, 0 - owed)
+  local line = enter(tenant, "RELEASE", call_id, 0, 0 - held, 0, moved, 0, 0 - owed)
   close(call_id, open, use)
   call.state = "RELEASED"
-  lapse(tenant, journal, tenant_id)
+  lapse(tenant)
   if call.done then -- what an orphan was charged before stays charged, and told
     say_splits(call)
   end
   call.done = { 0, 0, paid, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held, 0, invoiced }
-  write_call(call_key, call, ttl)
+  write_call(call_key, call, ttl, line)
   return view("new", call)
 end
 
-return each(6, 3, release)
+return each(7, 3, release)

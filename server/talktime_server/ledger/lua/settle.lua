@@ -2,39 +2,43 @@
 --
 -- A script, because the charge, the end of the hold and the receipt must be one step, or a repeat charges twice.
 --
--- KEYS, for each operation: tenant, call, open, busy, journal, unmatched, payer, meters
+-- KEYS, for each operation: tenant, call, open, busy, journal, unmatched, payer, meters, recharges
 -- ARGV, for each operation: call_id; tenant_id; tenant's profile version; duration (seconds); floor of the balance (micros, 0 or
---   less); life of the receipt (seconds); and for a call that was never authorized, else empty: facts, payer_id, the payer's profile
---   version (0: no such payer), source, pools, conference (when it has a budget), its budget, rate and fee (micros), initial and increment
---   (seconds)
--- Returns, for each operation: "replay" or "new" with the call's view; "unmatched" (no such call, and no fields to charge it by);
+--   less); life of the receipt (seconds); 1 when the archive knows no such call either; and for a call that was never authorized, else
+--   empty: facts, payer_id, the payer's profile version (0: no such payer), source, pools, conference (when it has a budget), its budget,
+--   rate and fee (micros), initial and increment (seconds)
+-- Returns, for each operation: "replay" or "new" with the call's view; "absent" (no such call here: ask the archive, and then again);
+--   "unmatched" (no such call, and no fields to charge it by);
 --   "differs" with the view (settled before with another duration); "ended" with the view; "stale"; "due" with call ids;
 --   "no_tenant"; "error" with what was wrong.
 
 -- A settle that nobody can place is kept once, so that an operator finds it.
-local function keep_unmatched(tenant, unmatched, journal, call_id, tenant_id, duration, ttl)
+local function keep_unmatched(tenant, unmatched, call_id, duration, ttl)
   if not book.receipts[unmatched] and redis.call("EXISTS", unmatched) == 0 then
-    enter(tenant, journal, tenant_id, "UNMATCHED", call_id, 0, 0, duration)
+    enter(tenant, "UNMATCHED", call_id, 0, 0, duration)
     book.receipts[unmatched] = duration
     book.lines[#book.lines + 1] = { "SET", unmatched, duration, "EX", ttl }
   end
   return { "unmatched" }
 end
 
-local function settle(tenant_key, call_key, open, busy, journal, unmatched, payer_key, meters, call_id, tenant_id, tenant_profile, duration,
-    floor, ttl, facts, payer_id, payer_profile, source, plan, conference, budget_micros, rate, fee, initial, increment)
+local function settle(tenant_key, call_key, open, busy, journal, unmatched, payer_key, meters, recharges, call_id, tenant_id,
+    tenant_profile, duration, floor, ttl, archived, facts, payer_id, payer_profile, source, plan, conference, budget_micros, rate, fee,
+    initial, increment)
   duration, floor, ttl = whole(duration, 0, MOST_SECONDS), whole(floor, -MOST_AT_ONCE, 0), whole(ttl, 1, 1e9)
   local call = read_call(call_key)
   if call and call.state == "SETTLED" then
     return view(call.done[1] == duration and "replay" or "differs", call)
   elseif call and (call.state == "RELEASED" or call.state == "REFUSED") then
     return view("ended", call)
+  elseif not call and archived ~= "1" then
+    return { "absent" }
   end
-  local tenant = read_tenant(tenant_key)
+  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
   elseif not call and facts == "" and tenant.profile == tenant_profile then
-    return keep_unmatched(tenant, unmatched, journal, call_id, tenant_id, duration, ttl)
+    return keep_unmatched(tenant, unmatched, call_id, duration, ttl)
   elseif tenant.profile ~= tenant_profile or (not call and payer_profile ~= payer_version(payer_key)) then
     return { "stale" }
   end
@@ -63,7 +67,7 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   local by_invoice = math.min(cost - by_hold, invoiced + owed)
   local beyond = cost - by_hold - by_invoice
   if beyond > 0 then
-    lapse(tenant, journal, tenant_id)
+    lapse(tenant)
   end
   local behind = may_pay(call, "POSTPAID")
   local available = may_pay(call, "CREDITS") and tenant.settled - tenant.held - (behind and 0 or floor) or 0
@@ -86,7 +90,7 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   hold(tenant, use, budget, call, 0, 0)
   spend(tenant, use, budget, charge + by_invoice - invoiced, call.done)
   tenant.spent = tenant.spent + charge
-  enter(tenant, journal, tenant_id, "SETTLE", call_id, 0 - charge, 0 - own, duration, moved, by_invoice - invoiced, 0 - owed)
+  local line = enter(tenant, "SETTLE", call_id, 0 - charge, 0 - own, duration, moved, by_invoice - invoiced, 0 - owed)
   if call.state == "OPEN" then
     close(call_id, open, use)
   end
@@ -94,13 +98,13 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   if uncollected > 0 then
     add_up(tenant, "uncollected", uncollected)
   end
-  lapse(tenant, journal, tenant_id)
+  lapse(tenant)
   billed = billed + minutes_charged(call)
   call.done = { duration, billed, paid + charge, uncollected, late and 1 or 0, overrun and 1 or 0, unreserved and 1 or 0, tenant.settled,
     tenant.held, tenant.now, 0, (money or free) and 0 or rest, by_invoice }
   call.done_split = split_of(call, drawn, talk, rest, paid + charge, by_invoice, paid + charge)
-  write_call(call_key, call, ttl)
+  write_call(call_key, call, ttl, line)
   return view("new", call)
 end
 
-return each(8, 17, settle)
+return each(9, 18, settle)

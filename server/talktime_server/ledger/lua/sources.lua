@@ -246,11 +246,11 @@ local function least_left(tenant, use, call, limits, budget)
 end
 
 -- A limit that is reached is told once a day, to be noticed: a line of the journal names whose it is.
-local function tell(tenant, journal, tenant_id, payer_id, use, whose)
+local function tell(tenant, payer_id, use, whose)
   local row = whose == "tenant" and tenant.use or use
   if whose ~= "conference" and row.told == 0 then
     row.told, use.changed = 1, true
-    enter(tenant, journal, tenant_id, "LIMIT", row == use and payer_id or "", 0, 0, 0)
+    enter(tenant, "LIMIT", row == use and payer_id or "", 0, 0, 0)
   end
 end
 
@@ -319,6 +319,7 @@ end
 -- Changes what is held for a call, with all that counts it.
 local function hold(tenant, use, budget, call, held, owed)
   local change = held - call.held + owed - (call.owed or 0)
+  follow_pin(tenant, call, held - call.held)
   use.held, use.changed = use.held + change, true
   if budget then
     budget.held, budget.changed, budget.day = budget.held + change, true, math.floor(tenant.now / DAY_MS)
