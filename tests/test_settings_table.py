@@ -11,6 +11,17 @@ UNLISTED = {"app"}
 # Defaults that depend on the machine, or that a word says better than a value.
 IN_WORDS = {
     "store_url",
+    "archive_url",
+    "smtp_url",
+    "smtp_ca",
+    "mail_from",
+    "stripe_key_file",
+    "stripe_webhook_secret_file",
+    "stripe_url",
+    "billing_url",
+    "billing_token_file",
+    "billing_webhook_secret_file",
+    "private_webhooks",
     "state_dir",
     "tokens_file",
     "tls_cert",
@@ -21,10 +32,13 @@ IN_WORDS = {
 
 
 def rows() -> dict[str, str]:
-    found = ROW.findall((HOUSE / "README.md").read_text())
-    return {
-        name: default for names, default in found for name in re.findall(r"TALKTIME_\w+", names)
-    }
+    """The default of each name. A row of several names has one for all, or one for each in their order."""
+    listed: dict[str, str] = {}
+    for names, default in ROW.findall((HOUSE / "README.md").read_text()):
+        several, defaults = re.findall(r"TALKTIME_\w+", names), default.split(", ")
+        each = defaults if len(defaults) == len(several) else [default] * len(several)
+        listed |= dict(zip(several, each, strict=True))
+    return listed
 
 
 def test_every_setting_is_in_the_readme_and_nothing_else() -> None:

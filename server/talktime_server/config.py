@@ -10,7 +10,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
-from talktime_server.config_kinds import DOTTED, FILE, PATH, STORE_URL, TEXT, YES_NO, choice, whole
+from talktime_server.config_kinds import (
+    ARCHIVE_URL,
+    DOTTED,
+    FILE,
+    MAIL_ADDRESS,
+    MAIL_URL,
+    PATH,
+    PROVIDER_URL,
+    SECRET_FILE,
+    STORE_URL,
+    TEXT,
+    YES_NO,
+    choice,
+    whole,
+)
 
 PREFIX = "TALKTIME_"
 # These mean something to the command line, or are set by one of our processes for another.
@@ -53,7 +67,10 @@ class LogLevel(StrEnum):
 
 
 _Count = Annotated[int, whole(1, 1_000_000)]
+_Units = Annotated[int, whole(0, 1_000_000)]
+_Port = Annotated[int, whole(0, 65_535)]
 _File = Annotated[Path | None, FILE]
+_Secret = Annotated[Path | None, SECRET_FILE]
 
 
 def _state_dir() -> Path:
@@ -66,7 +83,7 @@ class Settings:
     """What an operator may choose. The variable of `store_url` is TALKTIME_STORE_URL, and so on."""
 
     host: Annotated[str, TEXT] = "127.0.0.1"
-    port: Annotated[int, whole(0, 65_535)] = 7788
+    port: _Port = 7788
     """0 takes a free one."""
     workers: Annotated[int, whole(1, 64)] = 2
     engine: Annotated[Engine, choice(Engine)] = Engine.AUTO
@@ -75,12 +92,36 @@ class Settings:
     store_timeout_ms: Annotated[int, whole(1, 2_000)] = 50
     store_fsync: Annotated[Fsync, choice(Fsync)] = Fsync.EVERYSEC
     """Of the embedded store."""
+    archive_url: Annotated[str, ARCHIVE_URL] = field(default="", repr=False)
+    """Where the record of everything is kept; empty is a file in the state folder. It may hold a password."""
     state_dir: Annotated[Path, PATH] = field(default_factory=_state_dir)
     tokens_file: Annotated[Path | None, PATH] = None
     """Without one: `tokens.json` in the state folder."""
     reflection: Annotated[bool, YES_NO] = False
     receipt_ttl_seconds: Annotated[int, whole(60, 30 * 86_400)] = 86_400
     refusal_ttl_seconds: Annotated[int, whole(60, 30 * 86_400)] = 600
+    min_funding: _Units = 50
+    """The smallest sum that may be added at once, in whole units of the currency (domain.md 5); 0: any."""
+    min_trigger: _Units = 50
+    """The smallest balance at which a recharge may be due, likewise."""
+    smtp_url: Annotated[str, MAIL_URL] = field(default="", repr=False)
+    """The server that takes notices by mail; empty sends none. It may hold a password."""
+    smtp_ca: _File = None
+    """The authority of its certificate, where the system does not know it."""
+    mail_from: Annotated[str, MAIL_ADDRESS] = ""
+    stripe_key_file: _Secret = None
+    stripe_webhook_secret_file: _Secret = None
+    stripe_url: Annotated[str, PROVIDER_URL] = ""
+    """Empty is Stripe's own."""
+    billing_url: Annotated[str, PROVIDER_URL] = ""
+    billing_token_file: _Secret = None
+    billing_webhook_secret_file: _Secret = None
+    webhook_host: Annotated[str, TEXT] = "127.0.0.1"
+    """Where payment providers call back."""
+    webhook_port: _Port = 0
+    """0 takes no calls."""
+    private_webhooks: Annotated[bool, YES_NO] = False
+    """Whether a tenant's webhook may be at a private address."""
     drain_seconds: Annotated[int, whole(1, 600)] = 8
     """How long open calls may take to finish when the service stops."""
     tls_cert: _File = None
@@ -107,7 +148,7 @@ class Settings:
         given = {name: str(value) for name, value in overrides.items() if value is not None}
         texts = {name: given.get(name, environ.get(variable(name), "")) for name in hints}
         settings = cls(**{n: _read(n, text, hints[n]) for n, text in texts.items() if text})
-        settings._check_tls()
+        settings._check_companions()
         return settings
 
     def to_environ(self) -> dict[str, str]:
@@ -120,15 +161,42 @@ class Settings:
         """Where the tokens are."""
         return self.tokens_file or self.state_dir / "tokens.json"
 
-    def _check_tls(self) -> None:
-        for name, given, needed in (
-            ("tls_cert", self.tls_cert, self.tls_key),
-            ("tls_key", self.tls_key, self.tls_cert),
-            ("tls_client_ca", self.tls_client_ca, self.tls_cert),
-        ):
-            if given and not needed:
-                both = f"only with {variable('tls_cert')} and {variable('tls_key')}"
-                raise BadSetting(variable(name), str(given), both)
+    @property
+    def archive(self) -> str:
+        """The archive's URL."""
+        return self.archive_url or f"sqlite:///{self.state_dir / 'archive.db'}"
+
+    def _check_companions(self) -> None:
+        """Some settings mean nothing without another, which was most likely forgotten."""
+        for names, needed in _COMPANIONS.items():
+            for name in names:
+                given = getattr(self, name)
+                missing = [each for each in needed if not getattr(self, each)]
+                if given and missing:
+                    only = f"only with {' and '.join(map(variable, missing))}"
+                    raise BadSetting(variable(name), _shown(name, given), only)
+        takers = (self.stripe_webhook_secret_file, self.billing_webhook_secret_file)
+        if self.webhook_port and not any(takers):
+            only = f"only with {' or '.join(map(variable, _WEBHOOK_SECRETS))}"
+            raise BadSetting(variable("webhook_port"), str(self.webhook_port), only)
+
+
+_WEBHOOK_SECRETS = ("stripe_webhook_secret_file", "billing_webhook_secret_file")
+# What has a place here needs all of what stands behind it.
+_COMPANIONS = {
+    ("tls_cert",): ("tls_key",),
+    ("tls_key", "tls_client_ca"): ("tls_cert",),
+    ("smtp_url",): ("mail_from",),
+    ("smtp_ca",): ("smtp_url",),
+    ("stripe_url", "stripe_webhook_secret_file"): ("stripe_key_file",),
+    ("billing_url",): ("billing_token_file",),
+    ("billing_token_file", "billing_webhook_secret_file"): ("billing_url",),
+}
+
+
+def _shown(name: str, value: object) -> str:
+    (kind,) = get_type_hints(Settings, include_extras=True)[name].__metadata__
+    return str(kind.shown(str(value)))
 
 
 def variable(name: str) -> str:

@@ -1,6 +1,8 @@
 """How the text of a setting is read: one function per kind, and the sentence that says what is allowed."""
 
+import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +13,10 @@ from urllib.parse import urlsplit
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 _STORE_SCHEMES = frozenset({"redis", "rediss", "unix"})
+_MAIL_SCHEMES = frozenset({"smtp", "smtps"})
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9._%+=-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+SECRET_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,45 @@ def _store_url(text: str) -> str:
     return text
 
 
+def _archive_url(text: str) -> str:
+    url = urlsplit(_printable(text))
+    file = url.scheme == "sqlite" and not url.netloc and len(url.path) > 1
+    server = url.scheme == "postgresql" and url.hostname and len(url.path) > 1 and url.port != 0
+    if not (file or server):
+        raise ValueError(text)
+    return text
+
+
+def _mail_url(text: str) -> str:
+    url = urlsplit(_printable(text))
+    bare = url.path in ("", "/") and not url.fragment
+    if url.scheme not in _MAIL_SCHEMES or not url.hostname or url.port == 0 or not bare:
+        raise ValueError(text)
+    # A password that travels in the clear is everybody's, and smtps is encrypted from its first byte.
+    starttls = url.query == "starttls" and url.scheme == "smtp"
+    encrypted = starttls or url.scheme == "smtps"
+    if (url.query and not starttls) or not (encrypted or url.hostname in _LOOPBACK):
+        raise ValueError(text)
+    return text
+
+
+def _mail_address(text: str) -> str:
+    if not _MAIL_ADDRESS.fullmatch(text) or len(text) > 254:
+        raise ValueError(text)
+    return text
+
+
+def _provider_url(text: str) -> str:
+    url = urlsplit(_printable(text))
+    beside_us = url.scheme == "http" and url.hostname in _LOOPBACK
+    if not url.hostname or url.port == 0 or not (url.scheme == "https" or beside_us):
+        raise ValueError(text)
+    # What is secret stands in a file, so there is nothing for a name and a password to do here.
+    if url.username is not None or url.query or url.fragment:
+        raise ValueError(text)
+    return text
+
+
 def _without_password(text: str) -> str:
     return re.sub(r"//.*@", "//…@", text)
 
@@ -79,6 +124,31 @@ def _file(text: str) -> Path:
     return found
 
 
+def _secret_file(text: str) -> Path:
+    found = _path(text)
+    try:
+        secret(found)
+    except OSError:
+        raise ValueError(text) from None
+    return found
+
+
+def secret(path: Path) -> str:
+    """The secret that a file holds, without the end of its line. Raises ValueError for an empty or
+    large one and for a file that others may read, OSError where there is none.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(opened, "rb") as file:
+        # Of what was opened, so that nobody changes it between the look and the reading.
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) & 0o077:
+            raise ValueError(f"{path} is not a file that only its owner may read")
+        content = file.read(SECRET_BYTES + 1)
+    if not content.strip() or len(content) > SECRET_BYTES:
+        raise ValueError(f"{path} holds no secret")
+    return content.decode("ascii", "replace").strip()
+
+
 def _dotted(text: str) -> str:
     module, colon, name = text.partition(":")
     if not (colon and name.isidentifier() and all(map(str.isidentifier, module.split(".")))):
@@ -90,6 +160,26 @@ YES_NO = Kind(_yes_no, "yes or no")
 TEXT = Kind(_printable, "a printable text")
 STORE_URL = Kind(
     _store_url, "redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH", _without_password
+)
+ARCHIVE_URL = Kind(
+    _archive_url,
+    "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME",
+    _without_password,
+)
+MAIL_URL = Kind(
+    _mail_url,
+    "smtps://USER:PASSWORD@HOST:PORT, smtp://USER:PASSWORD@HOST:PORT?starttls, "
+    "or smtp://localhost:PORT",
+    _without_password,
+)
+MAIL_ADDRESS = Kind(_mail_address, "an e-mail address")
+PROVIDER_URL = Kind(
+    _provider_url,
+    "https://pay.example.com/PATH, or http://localhost:PORT; no name, no query",
+    _without_password,
+)
+SECRET_FILE = Kind(
+    _secret_file, f"a file with 1 to {SECRET_BYTES} bytes that only its owner may read (chmod 600)"
 )
 PATH = Kind(_path, "a path")
 FILE = Kind(_file, "a file that exists")

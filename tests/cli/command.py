@@ -58,6 +58,8 @@ class Shell:
             "PYTHONPATH": os.pathsep.join(str(HOUSE / each) for each in ("client", "server")),
             "PYTHONUNBUFFERED": "1",
             "TALKTIME_STATE_DIR": str(self.state),
+            "TALKTIME_MIN_FUNDING": "0",
+            "TALKTIME_MIN_TRIGGER": "0",
             MARK: self.mark,
             **self.variables,
         }

@@ -31,6 +31,8 @@ def settings_of(folder: Path, **overrides: object) -> Settings:
         "workers": 1,
         "app": APP,
         "state_dir": folder / "state",
+        "min_funding": 0,
+        "min_trigger": 0,
     }
     settings = Settings.read({}, **{**plain, **overrides})
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -51,6 +51,9 @@ class Running:
             "state_dir": folder / "state",
             # Tests look at what is answered; on a busy machine a store may be late without being ill.
             "store_timeout_ms": 1_000,
+            # And many of them look at a few cents.
+            "min_funding": 0,
+            "min_trigger": 0,
         }
         self.engine = engine
         self.settings = Settings.read({}, **{**chosen, **settings})
