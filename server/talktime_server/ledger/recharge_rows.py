@@ -78,7 +78,7 @@ class Recharge:
     somebody wants another charge instead of one that waits for the customer. `decided` is what an operator decided last.
     """
 
-    rule: Rule = Rule()  # noqa: RUF009  it is frozen
+    rule: Rule = Rule()
     nonce: str = ""
     state: RechargeState = RechargeState.OFF
     since_ms: int = 0

@@ -12,7 +12,7 @@ from typing import Any
 
 from talktime_server.failure import StoreAway
 from talktime_server.ledger import keys
-from talktime_server.ledger.ledger import unknown_tenant
+from talktime_server.ledger.profiles import unknown_tenant
 from talktime_server.ledger.recharge_rows import Recharge, Step, View, pairs_of
 from talktime_server.ledger.records import Money
 from talktime_server.ledger.store import Script, Store
@@ -50,8 +50,8 @@ class Recharges:
         recharge = Recharge.read(pairs_of(row)) if row else Recharge()
         return View(tenant_id, int(now_ms), Money(int(settled), int(held)), int(claims), recharge)
 
-    async def change(self, tenant_id: str, decide: Decide) -> View:
-        """Moves a recharge on by what `decide` makes of it; None leaves it. Gives what it decided by.
+    async def change(self, tenant_id: str, decide: Decide) -> Step | None:
+        """Moves a recharge on by what `decide` makes of it, and gives that; None leaves it as it is.
 
         `decide` may be asked several times and must do nothing else. Raises NotFound, and StoreAway when others keep
         moving the recharge.
@@ -60,7 +60,7 @@ class Recharges:
             view = await self.view(tenant_id)
             step = decide(view)
             if step is None or await self.write(view, step):
-                return view
+                return step
         raise StoreAway("CONTENDED", "others keep changing this recharge; try again")
 
     async def write(self, view: View, step: Step) -> bool:
