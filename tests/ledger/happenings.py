@@ -31,7 +31,16 @@ TERMS = (
 )
 PAUSES_MS = (1, 1_000, 59_999, 120_000, 300_000, 720_000, 1_500_000)
 MONTHS_TURNED = 2  # at most in a life, so that no row of a pool grows old enough to be dropped
-VERBS = {"authorize": 6, "extend": 5, "settle": 3, "release": 2, "fund": 2, "batch": 2, "quote": 1}
+VERBS = {
+    "authorize": 6,
+    "extend": 5,
+    "settle": 3,
+    "release": 2,
+    "fund": 2,
+    "take": 1,
+    "batch": 2,
+    "quote": 1,
+}
 
 COUNTED = Pool("US/MCOPSTN1", "MCOPSTN1:US", 300)
 HOME = Pool("US/MCOPSTN2/domestic", "MCOPSTN2:US", 600, 0, "US/MCOPSTN2/international", 240)
@@ -120,9 +129,20 @@ def some_operation(chance: Random, model: PlainLedger) -> Operation:
     if verb == "fund":
         amount, days = chance.randint(1, 900), chance.choice([1, 1, 1, 2, 365])
         return Operation("fund", f"f{chance.randrange(20)}", (amount, days))
+    if verb == "take":
+        return some_taking(chance)
     if verb == "batch":
         return some_batch(chance, model)
     return some_call(chance, model, verb)
+
+
+def some_taking(chance: Random) -> Operation:
+    """A refund of some funding, or a correction, up or down."""
+    key = f"t{chance.randrange(40)}" if chance.random() < 0.95 else f"f{chance.randrange(20)}"
+    if chance.random() < 0.5:
+        amount = chance.choice([-1, 1]) * chance.randint(1, 300)
+        return Operation("adjust", key, (amount, chance.choice([1, 2, 365])))
+    return Operation("refund", key, (chance.randint(1, 300),), to=f"f{chance.randrange(20)}")
 
 
 def some_batch(chance: Random, model: PlainLedger) -> Operation:
@@ -162,7 +182,7 @@ def some_call(chance: Random, model: PlainLedger, verb: str, ahead: int = 0) -> 
 def some_moment(chance: Random, model: PlainLedger) -> int:
     """Often the last one of a lease, of the credits, of a day, or the first one after it."""
     midnight = (model.now_ms // DAY_MS + 1) * DAY_MS
-    edges = [call.lease_ms for call in model.open_calls()] + [model.lot_ms] * 2 + [midnight]
+    edges = [call.lease_ms for call in model.open_calls()] + [model.lots.next_ms] * 2 + [midnight]
     ahead = [edge for edge in edges if 0 < edge - model.now_ms < 3 * DAY_MS]
     if chance.random() < 0.6:
         return max(model.now_ms, chance.choice(ahead) + chance.choice([-60_000, 0, 1]))

@@ -25,7 +25,14 @@ from ledger.rows import kept_rows, old, plain_rows
 from ledger.world import World
 from talktime_server.failure import Conflict, Mismatch, NotFound
 from talktime_server.ledger import keys
-from talktime_server.ledger.operations import Asking, Extension, Judge, Outcome
+from talktime_server.ledger.operations import (
+    Asking,
+    Extension,
+    Funding,
+    Judge,
+    Outcome,
+    Taking,
+)
 from talktime_server.ledger.profiles import limits_of
 
 TEN_YEARS_MS = 10 * 365 * DAY_MS
@@ -49,6 +56,10 @@ def plainly(model: PlainLedger, op: Operation) -> Answer:
             return model.settle(op.call_id, op.numbers[0], fields)
         case "release":
             return model.release(op.call_id)
+        case "adjust":
+            return model.adjust(op.call_id, *op.numbers)
+        case "refund":
+            return model.refund(op.call_id, op.numbers[0], op.to)
         case _:
             return model.fund(op.call_id, *op.numbers)
 
@@ -58,16 +69,25 @@ async def really(world: World, op: Operation) -> Answer:
     try:
         if op.verb == "batch":
             return await _together(world, op)
-        if op.verb == "fund":
-            amount, days = op.numbers
-            owner = world.tenant.tenant_id
-            funding = await world.ledger.funds.add(owner, op.call_id, amount, days)
-            return Answer(funding, funding.replayed)
+        if op.verb in ("fund", "adjust", "refund"):
+            moved = await _moved(world, op)
+            return Answer(moved, moved.replayed)
         return _answered(await _asked(world, op))
     except Mismatch as failure:
         return Answer(failure=failure.facts["field"])
     except (Conflict, NotFound) as failure:
         return Answer(failure=failure.reason)
+
+
+async def _moved(world: World, op: Operation) -> Funding | Taking:
+    funds, owner = world.ledger.funds, world.tenant.tenant_id
+    if op.verb == "fund":
+        amount, days = op.numbers
+        return await funds.add(owner, op.call_id, amount, days)
+    if op.verb == "adjust":
+        amount, days = op.numbers
+        return await funds.adjust(owner, op.call_id, amount, "because", days)
+    return await funds.refund(owner, op.call_id, op.to, op.numbers[0], "because", chargeback=False)
 
 
 def _answered(outcome: Outcome) -> Answer:
@@ -155,7 +175,9 @@ class Life:
         month_end_ms = next_month_ms(await world.now_ms() + TEN_YEARS_MS)
         now_ms = month_end_ms - chance.choice([1, 30_000, 600_000, 3_600_000, 15 * DAY_MS])
         await world.stop_clock_at(now_ms)
-        life = cls(world, PlainLedger(world.tenant, now_ms, await world.epoch()), [])
+        model = PlainLedger(world.tenant, now_ms, await world.epoch())
+        model.entries = int(await world.store.command("HGET", world.key, "v"))
+        life = cls(world, model, [])
         await life.ask(Operation("fund", "first", (chance.randint(1, 3000), 1)))
         for name in LICENSES:
             await life.assign(name, chance.choice([0, 1, 1, 2]))
@@ -220,6 +242,7 @@ class Life:
         """Open calls are judged anew when they are extended."""
         await self.world.set(**some_settings(chance), display_name=f"{chance.random()}")
         self.model.settings, self.model.epoch = self.world.tenant, await self.world.epoch()
+        self.model.entries += 1  # the line of the profile
 
     async def forget_scripts(self, _: Random) -> None:
         await self.world.store.command("SCRIPT", "FLUSH")
@@ -229,12 +252,16 @@ class Life:
         balance = await self.world.ledger.balance(self.world.tenant)
         model = self.model
         today, month = (model.meters.spent(model.now_ms, by_month=m) for m in (False, True))
-        calls = model.calls.values()
+        calls, looked = model.calls.values(), deepcopy(model.lots)
+        looked.look(model.settled, model.now_ms)
         expected = replace(
             balance,
             money=model.money,
             open_calls=len(model.open_calls()),
-            expires_ms=model.lot_ms,
+            expires_ms=model.lots.next_ms,
+            refunded_micros=model.refunded,
+            lots=tuple(lot.shown() for lot in looked.lots if lot.left),
+            read_ms=model.now_ms,
             version=model.entries,
             postpaid_micros=sum(call.invoiced for call in calls),
             postpaid_held_micros=sum(call.owed for call in calls),

@@ -5,6 +5,7 @@ It is slow and knows no store. The model test asks both the same and compares ev
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ledger.plain_bill import due_bill
 from ledger.plain_call import (
@@ -16,10 +17,11 @@ from ledger.plain_call import (
     charged_parts,
     month_of,
 )
+from ledger.plain_lots import PlainLot, PlainLots
 from ledger.plain_meters import Charge, PlainMeters, Start
 from ledger.plain_offer import Offer, first_offer, offer_of, scarce, shares_of
 from ledger.plain_price import Bill, billed, price, stretches
-from talktime_server.ledger.operations import Funding
+from talktime_server.ledger.operations import Funding, Taking
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.records import ASKED, Ending, Facts, Grant, Money, Slice, Sources
 from talktime_server.words import CallState, Reason, SourceKind
@@ -38,19 +40,20 @@ class PlainLedger:
     loaded: int = 0
     spent: int = 0
     expired: int = 0
+    refunded: int = 0
     uncollected: int = 0
     abandoned: int = 0
-    lot_ms: int = 0
+    lots: PlainLots = field(default_factory=PlainLots)
     entries: int = 0
     in_batch: bool = False
     meters: PlainMeters = field(default_factory=PlainMeters)
     calls: dict[str, PlainCall] = field(default_factory=dict)
-    fundings: dict[str, tuple[int, int, Funding]] = field(default_factory=dict)
+    fundings: dict[str, tuple[str, dict[str, Any], Funding | Taking]] = field(default_factory=dict)
     unmatched: set[str] = field(default_factory=set)
 
     @property
     def settled(self) -> int:
-        return self.loaded - self.spent - self.expired
+        return self.loaded - self.spent - self.expired - self.refunded
 
     @property
     def money(self) -> Money:
@@ -69,10 +72,17 @@ class PlainLedger:
         return [i for i, call in self.calls.items() if call.open and call.lease_ms < self.now_ms]
 
     def lapse(self) -> None:
-        """What nobody holds is lost when the credits' time is over."""
-        if self.lot_ms and self.now_ms >= self.lot_ms and self.money.available_micros > 0:
-            self.expired += self.money.available_micros
-            self.entries += 1
+        """What nobody holds is lost when its lot's time is over; what is held then, when its call ends."""
+        if not self.lots.over(self.now_ms):
+            return
+        self.lots.look(self.settled, self.now_ms)
+        if self.lots.newly_over(self.now_ms):
+            self.lots.cut_ms = self.now_ms
+            self.lots.generation += 1
+        lost = self.lots.lose(list(self.calls.values()), self.now_ms)
+        self.lots.keep()
+        self.expired += lost
+        self.entries += lost > 0
 
     def sweep(self) -> None:
         """What a reading of the balance does."""
@@ -85,21 +95,71 @@ class PlainLedger:
             self._expire(self.calls[call_id])
 
     def fund(self, funding_id: str, amount: int, days: int) -> Answer:
-        if funding_id in self.fundings:
-            was_amount, was_days, funding = self.fundings[funding_id]
-            if was_amount != amount:
-                return Answer(failure="amount_micros")
-            if was_days != days:
-                return Answer(failure="expire_days")
-            return Answer(replace(funding, replayed=True), replayed=True)
+        return self._add(funding_id, "FUND", amount, days, "")
+
+    def adjust(self, adjustment_id: str, amount: int, days: int) -> Answer:
+        if amount > 0:
+            return self._add(adjustment_id, "ADJUST", amount, days, "because")
+        return self._take(adjustment_id, "ADJUST", -amount, "")
+
+    def refund(self, refund_id: str, amount: int, funding_id: str) -> Answer:
+        return self._take(refund_id, "REFUND", amount, funding_id)
+
+    def _add(self, funding_id: str, kind: str, amount: int, days: int, note: str) -> Answer:
+        body = {"amount_micros": amount, "expire_days": days, "note": note}
+        known = self._known(funding_id, kind, body)
+        if known:
+            return known
         self.lapse()
-        self.loaded += amount
-        self.entries += 1
+        self.lots.look(self.settled, self.now_ms)
         expires_ms = self.now_ms + days * DAY_MS
-        self.lot_ms = max(self.lot_ms, expires_ms)
-        funding = Funding(self.money, expires_ms, replayed=False)
-        self.fundings[funding_id] = (amount, days, funding)
-        return Answer(funding)
+        self.lots.add(PlainLot(funding_id, amount, expires_ms, amount, self.now_ms))
+        self.loaded += amount
+        return self._moved(funding_id, kind, body, Funding(self.money, expires_ms, replayed=False))
+
+    def _take(self, key: str, kind: str, amount: int, funding_id: str) -> Answer:
+        body = {"amount_micros": amount, "funding_id": funding_id, "reason": "because"}
+        known = self._known(key, kind, body)
+        if known:
+            return known
+        total = 0
+        if kind != "ADJUST":
+            bought, _, _ = self.fundings.get(funding_id, ("REFUND", {}, None))
+            if bought == "REFUND" or funding_id not in self.fundings:
+                return Answer(failure="UNKNOWN_FUNDING")
+            total = amount + self._refunded_of(funding_id)
+            if total > self.fundings[funding_id][1]["amount_micros"]:
+                return Answer(failure="REFUND_LIMIT")
+        self.lapse()
+        self.lots.look(self.settled, self.now_ms)
+        self.lots.take_from(funding_id, amount)
+        if kind == "ADJUST":
+            self.loaded -= amount
+        else:
+            self.refunded += amount
+        return self._moved(key, kind, body, Taking(self.money, total, replayed=False))
+
+    def _refunded_of(self, funding_id: str) -> int:
+        taken = [body for kind, body, _ in self.fundings.values() if kind == "REFUND"]
+        return sum(body["amount_micros"] for body in taken if body["funding_id"] == funding_id)
+
+    def _known(self, key: str, kind: str, body: dict[str, Any]) -> Answer | None:
+        if key not in self.fundings:
+            return None
+        was_kind, was, answer = self.fundings[key]
+        if was_kind != kind:
+            return Answer(failure="kind")
+        for name, value in body.items():
+            if was.get(name) != value:
+                return Answer(failure=name)
+        return Answer(replace(answer, replayed=True), replayed=True)
+
+    def _moved(self, key: str, kind: str, body: dict[str, Any], answer: Funding | Taking) -> Answer:
+        self.entries += 1
+        self.lots.look(self.settled, self.now_ms)
+        self.lots.keep()
+        self.fundings[key] = (kind, body, answer)
+        return Answer(answer)
 
     def quote(self, wanted: Wanted) -> Answer:
         """What an authorize would say; money that is lost with time is lost all the same."""
@@ -135,6 +195,7 @@ class PlainLedger:
         judged = call.epoch != self.epoch
         call.last_added = added
         if judged and refusal:
+            self.entries += call.state is CallState.OPEN
             kept = 0 if self.settings.cut_running_calls else call.granted
             call.last = self._no(call, refusal, sequence, kept)
             return Answer(call.shown())
@@ -147,6 +208,7 @@ class PlainLedger:
         if offer.short:
             if offer.whose:
                 self._tell(offer.whose, call.payer)
+            self.entries += call.state is CallState.OPEN
             call.last = self._no(call, offer.short, sequence, call.granted)
         else:
             self._push_out(call, offer.bill, total, sequence)
@@ -204,6 +266,7 @@ class PlainLedger:
         call.state, call.granted = CallState.OPEN, bill.granted
         call.lease_ms = self.now_ms + lease_s * 1000
         if not dry:
+            call.generation = self.lots.generation
             self._move(call, call.held_parts(bill.shares), hold=bill.credits, owed=bill.invoiced)
             self.meters.starts.append(Start(self.now_ms, call.payer, wanted.costly))
             money = self.money
@@ -280,6 +343,8 @@ class PlainLedger:
         call.lease_ms = start + (granted - call.granted) * 1000
         parts = call.kept_parts() if call.sources.free else call.held_parts(bill.shares)
         hold, owed = max(0, bill.credits - call.paid), max(0, bill.invoiced - call.invoiced)
+        if call.state is CallState.EXPIRED:
+            call.generation = self.lots.generation
         self._move(call, parts, hold=hold, owed=owed)
         call.state, call.granted = CallState.OPEN, granted
         lease_s = (call.lease_ms - self.now_ms) // 1000

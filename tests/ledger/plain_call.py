@@ -5,7 +5,7 @@ from dataclasses import field as filled
 from datetime import UTC, datetime
 
 from ledger.plain_price import Share
-from talktime_server.ledger.operations import Funding
+from talktime_server.ledger.operations import Funding, Taking
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.records import (
     NO_PRICE,
@@ -31,7 +31,7 @@ class DueFirst(Exception):
 class Answer:
     """What an operation said: what it shows, or the word of its failure; of a batch, what each leg was told."""
 
-    shown: Call | Funding | None = None
+    shown: Call | Funding | Taking | None = None
     replayed: bool = False
     failure: str = ""
     legs: tuple["Answer", ...] = ()
@@ -77,6 +77,7 @@ class PlainCall:
     lease_ms: int = 0
     proven: int = 0
     last_added: int = 0
+    generation: int = 0
     first: Grant | None = None
     last: Grant | None = None
     ending: Ending | None = None

@@ -93,12 +93,28 @@ SETTLE = {
     "duration": "60",
     "floor": "0",
     "ttl": "600",
+    "archived": "1",
     **dict.fromkeys(FIELDS, ""),
 }
 UNRESERVED = SETTLE | {"call_id": "a", **{name: AUTHORIZE[name] for name in FIELDS}}
 RELEASE = {"call_id": "open", "tenant_id": "", "ttl": "600"}
 EXPIRE = {"call_id": "due", "tenant_id": "", "charge_proven": "0", "ttl": "600"}
-ADD_FUNDS = {"funding_id": "f1", "tenant_id": "", "amount": "5000", "days": "30"}
+ADD_FUNDS = {
+    "funding_id": "f1",
+    "tenant_id": "",
+    "kind": "FUND",
+    "amount": "5000",
+    "days": "30",
+    "note": "",
+}
+TAKE_FUNDS = {
+    "refund_id": "t1",
+    "tenant_id": "",
+    "kind": "REFUND",
+    "amount": "1",
+    "funding_id": "f0",
+    "reason": "asked for",
+}
 PUT_DECK = {"deck_version": "absurd", "currency": "ABS", "part": "0", "count": "1", "rows": "x"}
 
 # For each script: what it is asked, which places are numbers, and numbers that are well formed but out of bounds.
@@ -145,6 +161,7 @@ NUMBERS: dict[str, tuple[dict[str, str], dict[str, tuple[str, ...]]]] = {
         ADD_FUNDS,
         {"amount": ("0", "-1", "1000000000001"), "days": ("0", "-1", "3651")},
     ),
+    "take_funds": (TAKE_FUNDS, {"amount": ("0", "-1", "1000000000001")}),
     "put_deck": (PUT_DECK, {"count": ("0", "-1", "1000001")}),
 }
 
@@ -156,9 +173,10 @@ def names_of(script: str, owner: str, call_id: str) -> list[str]:
     calls, busy = keys.open_calls(owner), keys.busy(owner)
     meters = keys.meters(owner)
     due, journal, payer = keys.due(shard), keys.journal(shard), keys.payer(owner, "ann")
+    recharges, funding = keys.recharges(shard), keys.funding(owner, "f1")
     return {
-        "authorize": [tenant, payer, call, calls, due, busy, journal, meters],
-        "extend": [tenant, call, calls, due, busy, journal, meters],
+        "authorize": [tenant, payer, call, calls, due, busy, journal, meters, recharges],
+        "extend": [tenant, call, calls, due, busy, journal, meters, recharges],
         "settle": [
             tenant,
             call,
@@ -168,10 +186,18 @@ def names_of(script: str, owner: str, call_id: str) -> list[str]:
             keys.unmatched(owner, call_id),
             payer,
             meters,
+            recharges,
         ],
-        "release": [tenant, call, calls, busy, journal, meters],
-        "expire": [tenant, call, calls, due, busy, journal, meters],
-        "add_funds": [tenant, keys.funding(owner, "f1"), journal],
+        "release": [tenant, call, calls, busy, journal, meters, recharges],
+        "expire": [tenant, call, calls, due, busy, journal, meters, recharges],
+        "add_funds": [tenant, funding, journal, recharges],
+        "take_funds": [
+            tenant,
+            keys.funding(owner, "t1"),
+            keys.funding(owner, "f0"),
+            journal,
+            recharges,
+        ],
         "put_deck": [keys.deck("absurd"), keys.decks()],
     }[script]
 

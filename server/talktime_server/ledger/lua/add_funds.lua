@@ -44,7 +44,7 @@ local function add_funds(tenant_key, funding, journal, recharges, funding_id, te
   local line = enter(tenant, kind, funding_id, micros, 0, 0)
   keep_lots(tenant, lots_of(tenant))
   detail(line, { days = life_days, expiry = expiry, at = tenant.now, note = note, settled = tenant.settled, held = tenant.held,
-    lots = lots_text(lots) })
+    lots = lots_text(tenant, lots) })
   book.receipts[funding] = { kind, amount, days, note, tenant.settled, tenant.held, expiry }
   book.lines[#book.lines + 1] = { "HSET", funding, "kind", kind, "amount", amount, "days", days, "note", note, "settled", tenant.settled,
     "held", tenant.held, "expiry", expiry }

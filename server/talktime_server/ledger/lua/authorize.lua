@@ -123,6 +123,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   -- After this point it must succeed.
   local free = is_free(call)
   local moved = move_pools(meters, call, held.drawn, false, tenant)
+  call.gen = tenant.gen > 0 and tenant.gen or nil
   hold(tenant, use, spent, call, held.credits, held.invoiced)
   use.open = use.open + 1
   count_start(tenant.use, second, costly == "1")

@@ -27,8 +27,10 @@ local function balance(tenant_key, open, journal, recharges, tenant_id)
     sums[i] = tonumber(sums[i] or "0") + (tenant.sums[name] or 0)
   end
   local rows = {}
-  for n, lot in ipairs(lots_of(tenant)) do
-    rows[n] = { lot.id, lot.left, lot.expiry, lot.amount, lot.at }
+  for _, lot in ipairs(lots_of(tenant)) do
+    if lot.left > 0 then
+      rows[#rows + 1] = { lot.id, lot.left, lot.expiry, lot.amount, lot.at }
+    end
   end
   return { "new", tenant.settled, tenant.held, sums[1], tenant.spent, sums[2], sums[3], sums[4], sums[5], tenant.version, tenant.lot,
     redis.call("ZCARD", open), tenant.invoiced, tenant.owed, tenant.use.day_spent, tenant.use.month_spent, tenant.now, rows }

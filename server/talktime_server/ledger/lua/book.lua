@@ -77,10 +77,10 @@ end
 local function read_tenant(key, tenant_id, journal, recharges)
   local tenant = book.tenants[key]
   if not tenant then
-    local f = redis.call("HMGET", key, "pv", "pe", "hw", "v", "settled", "held", "spent", "lot", "invoiced", "owed", "use", "rt")
+    local f = redis.call("HMGET", key, "pv", "pe", "hw", "v", "settled", "held", "spent", "lot", "invoiced", "owed", "use", "rt", "gen")
     local now = math.max(book.clock, tonumber(f[3] or "0"))
     tenant = { key = key, id = tenant_id, journal = journal, recharges = recharges, trigger = f[12] or "", sums = {}, profile = f[1],
-      epoch = f[2] or "0", now = now, month = month_of(now), version = tonumber(f[4] or "0"),
+      gen = tonumber(f[13] or "0"), epoch = f[2] or "0", now = now, month = month_of(now), version = tonumber(f[4] or "0"),
       settled = tonumber(f[5] or "0"), held = tonumber(f[6] or "0"), spent = tonumber(f[7] or "0"), lot = tonumber(f[8] or "0"),
       invoiced = tonumber(f[9] or "0"), owed = tonumber(f[10] or "0") }
     tenant.use = read_use(f[11], now, tenant.month)

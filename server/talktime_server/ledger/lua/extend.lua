@@ -58,7 +58,6 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, re
     judged(call, source, plan, short, limits)
   end
   call.epoch = tenant.epoch
-  local expired = call.state == "EXPIRED" or tenant.now > call.lease
   local total, use, budget = math.min(call.granted + added, MOST_SECONDS), payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local bounds = read_limits(call.limits or "")
   local free = is_free(call)
@@ -84,12 +83,16 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, re
 
   -- After this point it must succeed.
   local had, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
+  local expired = call.state == "EXPIRED" or tenant.now > call.lease
   local elapsed = math.floor((tenant.now - call.first[7]) / 1000)
   call.proven = math.min(call.granted, elapsed)
   call.lease = (expired and tenant.now + grace * 1000 or call.lease) + (held.granted - call.granted) * 1000
   local moved = move_pools(meters, call, held.drawn, false, tenant)
-  hold(tenant, use, budget, call, math.max(held.credits - paid, 0), math.max(held.invoiced - invoiced, 0))
   local opened = call.state == "OPEN" and 0 or 1
+  if opened == 1 then
+    call.gen = tenant.gen > 0 and tenant.gen or nil
+  end
+  hold(tenant, use, budget, call, math.max(held.credits - paid, 0), math.max(held.invoiced - invoiced, 0))
   use.open, call.state, call.granted = use.open + opened, "OPEN", held.granted
   local line = enter(tenant, free and "RECORD" or "HOLD", call_id, 0, call.held - had, held.granted, moved, 0, (call.owed or 0) - owed)
   call.last = { sequence, added, held.granted, math.floor((call.lease - tenant.now) / 1000), held.granted < total and 1 or 0, tenant.settled,

@@ -22,7 +22,7 @@ local function write_tenant(tenant)
   redis.call("HSET", tenant.key, "hw", tenant.now, "v", tenant.version, "settled", tenant.settled, "held", tenant.held, "spent",
     tenant.spent, "lot", tenant.lot, "invoiced", tenant.invoiced, "owed", tenant.owed, "use", write_use(tenant.use, tenant))
   if tenant.lots and tenant.lots.changed then
-    redis.call("HSET", tenant.key, "lots", lots_text(tenant.lots))
+    redis.call("HSET", tenant.key, "lots", lots_text(tenant, tenant.lots), "gen", tenant.gen)
   end
   if tenant.rearmed then
     redis.call("HSET", tenant.key, "rt", tenant.trigger)

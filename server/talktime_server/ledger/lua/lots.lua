@@ -2,8 +2,10 @@
 --
 -- What calls cost is not taken off the lots one by one: the sum of what is left in them is the settled balance, so whoever looks at the
 -- lots first takes off the oldest what was charged since. Holds lie on the oldest money too; those that were there when a lot's time was
--- over (`pin`, at the moment `cut`) keep that much of it until their calls end (semantics 41).
+-- over (`pin`) keep that much of it until their calls end (semantics 41). Each time that this happens (`cut`, ms) a generation of calls
+-- is over, and a call knows its own: whoever holds afterwards holds other money.
 
+local MOST_LOTS = 200 -- so that none of this is ever long
 local LIFE_DAYS = 365 -- of credits that no funding says more of
 local LOT = "([^|;]+)|(%d+)|(%d+)|(%d+)|(%d+)"
 
@@ -25,8 +27,8 @@ end
 local function lots_of(tenant)
   local lots = tenant.lots
   if not lots then
-    local stored = redis.call("HGET", tenant.key, "lots") or "0 0;"
-    local pin, cut, rows = string.match(stored, "^(%d+) (%d+);(.*)$")
+    local stored = redis.call("HGET", tenant.key, "lots") or "0 0 0;"
+    local pin, cut, rows = string.match(stored, "^(%d+) (%d+) %d+;(.*)$")
     lots = { pin = tonumber(pin), cut = tonumber(cut), left = 0 }
     for id, left, expiry, amount, at in string.gmatch(rows, LOT) do
       lots[#lots + 1] = { id = id, left = tonumber(left), expiry = tonumber(expiry), amount = tonumber(amount), at = tonumber(at) }
@@ -55,12 +57,12 @@ local function keep_lots(tenant, lots)
   tenant.lot, lots.changed, tenant.changed = next_expiry, true, true
 end
 
-local function lots_text(lots)
+local function lots_text(tenant, lots)
   local rows = {}
   for n, lot in ipairs(lots) do
     rows[n] = string.format("%s|%.0f|%.0f|%.0f|%.0f", lot.id, lot.left, lot.expiry, lot.amount, lot.at)
   end
-  return string.format("%.0f %.0f;%s", lots.pin, lots.cut, table.concat(rows, ";"))
+  return string.format("%.0f %.0f %.0f;%s", lots.pin, lots.cut, tenant.gen, table.concat(rows, ";"))
 end
 
 local function some_time_over(tenant)
@@ -91,15 +93,15 @@ local function lapse(tenant)
   for _, lot in ipairs(lots) do
     newly = newly or lot.left > 0 and lot.expiry > lots.cut and lot.expiry <= tenant.now
   end
-  if newly then -- whoever holds from the next millisecond on holds other money
-    lots.pin, lots.cut, tenant.now = tenant.held, tenant.now, tenant.now + 1
+  if newly then
+    lots.pin, lots.cut, tenant.gen = tenant.held, tenant.now, tenant.gen + 1
   end
   local free = free_of_over(tenant, lots)
   keep_lots(tenant, lots)
   if free > 0 then
     add_up(tenant, "expired", free)
     local line = enter(tenant, "LAPSE", "", -free, 0, 0)
-    detail(line, { lots = lots_text(lots) })
+    detail(line, { lots = lots_text(tenant, lots) })
   end
 end
 
@@ -107,16 +109,21 @@ end
 local function follow_pin(tenant, call, change)
   if change ~= 0 and some_time_over(tenant) then
     local lots = lots_of(tenant)
-    if call.first and call.first[7] <= lots.cut then
+    if (call.gen or 0) < tenant.gen then
       lots.pin, lots.changed = math.max(0, lots.pin + change), true
     end
   end
 end
 
--- Puts a new lot behind the others.
+-- Puts a new lot behind the others. When there are very many, the money joins the newest, and both live as long as the longer one.
 local function add_lot(tenant, id, amount, expiry)
   local lots = lots_of(tenant)
-  lots[#lots + 1] = { id = id, left = amount, expiry = expiry, amount = amount, at = tenant.now }
+  local newest = lots[#lots]
+  if #lots < MOST_LOTS then
+    lots[#lots + 1] = { id = id, left = amount, expiry = expiry, amount = amount, at = tenant.now }
+  else
+    newest.left, newest.amount, newest.expiry = newest.left + amount, newest.amount + amount, math.max(newest.expiry, expiry)
+  end
   lots.left = lots.left + amount
   return lots
 end

@@ -72,7 +72,7 @@ local function take_funds(tenant_key, key, funding, journal, recharges, taking_i
   add_up(tenant, kind == "ADJUST" and "loaded" or "refunded", kind == "ADJUST" and 0 - micros or micros)
   local line = enter(tenant, kind, taking_id, 0 - micros, 0, 0)
   keep_lots(tenant, lots_of(tenant))
-  detail(line, { funding = funding_id, note = reason, total = total, settled = tenant.settled, held = tenant.held, lots = lots_text(lots) })
+  detail(line, { funding = funding_id, note = reason, total = total, settled = tenant.settled, held = tenant.held, lots = lots_text(tenant, lots) })
   if bought then
     bought.refunded = total
     book.lines[#book.lines + 1] = { "HSET", funding, "refunded", total }
