@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from talktime_server.app import kept_running
+from talktime_server.work.beside import kept_running
 
 
 async def test_work_beside_the_calls_begins_again_after_a_bug() -> None:

@@ -21,6 +21,7 @@ IN_WORDS = {
     "billing_url",
     "billing_token_file",
     "billing_webhook_secret_file",
+    "back_office",
     "private_webhooks",
     "state_dir",
     "tokens_file",

@@ -3,7 +3,7 @@ reverse.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,9 +37,9 @@ from talktime_server.rpc.limiter import Limits
 from talktime_server.rpc.reflection import Reflection
 from talktime_server.rpc.shapes import Method
 from talktime_server.rpc.tokens import Tokens
+from talktime_server.work.beside import Work, ended, kept_running
 
 PROBE_PERIOD_S = 0.5
-RESTART_PAUSE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -62,9 +62,7 @@ class App:
 
     async def close(self) -> None:
         """Writes what waits to be recorded and lets go of the store; no call is open any more."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await ended(self.tasks)
         # Only now: the task that writes these records takes them off the same list.
         if not await self.emergencies.flush():
             log.error("emergency_records_lost")
@@ -141,22 +139,8 @@ def _edge(
     )
 
 
-def _beside(*works: Callable[[], Awaitable[None]]) -> tuple[asyncio.Task[None], ...]:
+def _beside(*works: Work) -> tuple[asyncio.Task[None], ...]:
     return tuple(asyncio.create_task(kept_running(work)) for work in works)
-
-
-async def kept_running(
-    work: Callable[[], Awaitable[None]], pause_s: float = RESTART_PAUSE_S
-) -> None:
-    """Work beside the calls never ends while the process lives: a bug in it is logged, and it
-    begins again.
-    """
-    while True:
-        try:
-            await work()
-        except Exception:
-            log.exception("work_beside_calls_failed")
-        await asyncio.sleep(pause_s)
 
 
 async def _refuse_unsafe(store: Store) -> None:

@@ -30,7 +30,10 @@ PREFIX = "TALKTIME_"
 # These mean something to the command line, or are set by one of our processes for another.
 OTHER_VARIABLES = frozenset(
     PREFIX + name
-    for name in ("TARGET", "TENANT", "TOKEN", "CA", "REGION", "CONTROL", "WORKER", "ENVOY_ADMIN")
+    for name in (
+        *("TARGET", "TENANT", "TOKEN", "CA", "REGION"),
+        *("CONTROL", "WORKER", "OFFICE", "ENVOY_ADMIN"),
+    )
 )
 
 
@@ -100,6 +103,8 @@ class Settings:
     reflection: Annotated[bool, YES_NO] = False
     receipt_ttl_seconds: Annotated[int, whole(60, 30 * 86_400)] = 86_400
     refusal_ttl_seconds: Annotated[int, whole(60, 30 * 86_400)] = 600
+    back_office: Annotated[bool, YES_NO] = True
+    """Whether this service also archives, charges and notifies. Of several on one store, one must."""
     min_funding: _Units = 50
     """The smallest sum that may be added at once, in whole units of the currency (domain.md 5); 0: any."""
     min_trigger: _Units = 50

@@ -1,6 +1,6 @@
-"""The line between the supervisor and its serving processes: a Unix socket, one short text line per message.
+"""The line between the supervisor and its processes: a Unix socket, one short text line per message.
 
-A process says `hello INDEX`, then `ready` or `failed WHY`. The supervisor says `drain`. The end of the line itself
+A process says `hello NAME`, then `ready` or `failed WHY`. The supervisor says `drain`. The end of the line itself
 speaks too: a process whose supervisor is gone drains and ends, on systems where no kernel does that for it.
 """
 
@@ -12,7 +12,9 @@ from typing import Self
 import structlog
 
 SOCKET_VARIABLE = "TALKTIME_CONTROL"
-INDEX_VARIABLE = "TALKTIME_WORKER"
+NAME_VARIABLE = "TALKTIME_WORKER"
+# By this a back office knows the lease of the one before it, under the same supervisor.
+OFFICE_VARIABLE = "TALKTIME_OFFICE"
 LINE_BYTES = 4096
 CONNECT_LIMIT_S = 5.0
 
@@ -69,18 +71,17 @@ class Control:
             writer.close()
         self.path.unlink(missing_ok=True)
 
-    def expect(self, index: int) -> Talk:
-        """The talk with the process of this index that is about to be started."""
-        talk = self._talks[str(index)] = Talk()
+    def expect(self, name: str) -> Talk:
+        """The talk with the process of this name that is about to be started."""
+        talk = self._talks[name] = Talk()
         return talk
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            word, _, index = (
-                (await reader.readline()).decode(errors="replace").strip().partition(" ")
-            )
-            if word == "hello" and (talk := self._talks.get(index)):
+            line = (await reader.readline()).decode(errors="replace")
+            word, _, name = line.strip().partition(" ")
+            if word == "hello" and (talk := self._talks.get(name)):
                 await talk.listen(reader, writer)
         except ConnectionError:
             # A process that was killed; whoever waits for its end notices it.
@@ -99,13 +100,13 @@ class Line:
         self._streams = streams
 
     @classmethod
-    async def connect(cls, path: str, index: str) -> Self:
+    async def connect(cls, path: str, name: str) -> Self:
         """Calls the supervisor at `path`; an empty one means that there is none."""
         if not path:
             return cls(None)
         async with asyncio.timeout(CONNECT_LIMIT_S):
             line = cls(await asyncio.open_unix_connection(path, limit=LINE_BYTES))
-        await line._say(f"hello {index}")
+        await line._say(f"hello {name}")
         return line
 
     async def ready(self) -> None:

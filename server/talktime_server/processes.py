@@ -74,7 +74,8 @@ async def ended(process: Process, limit_s: float) -> None:
 class Pause:
     """The pauses between restarts: each twice the one before, until a process lived well."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_s: float = PAUSE_MOST_S) -> None:
+        self._most_s = most_s
         self._next_s = PAUSE_FIRST_S
 
     def after(self, lived_s: float) -> float:
@@ -82,5 +83,5 @@ class Pause:
         if lived_s >= WELL_AFTER_S:
             self._next_s = PAUSE_FIRST_S
         pause_s = self._next_s
-        self._next_s = min(PAUSE_MOST_S, pause_s * 2)
+        self._next_s = min(self._most_s, pause_s * 2)
         return pause_s

@@ -9,7 +9,7 @@ import structlog
 
 from talktime_server import logs
 from talktime_server.config import BadSetting, Settings, variable
-from talktime_server.control import INDEX_VARIABLE, SOCKET_VARIABLE, Line, StartRefused
+from talktime_server.control import NAME_VARIABLE, SOCKET_VARIABLE, Line, StartRefused
 from talktime_server.failure import StoreAway, Unsafe
 from talktime_server.rpc.edge import Edge
 from talktime_server.rpc.token_file import TokenFileRefused
@@ -45,7 +45,7 @@ class Serving:
     @classmethod
     async def open(cls, environ: Mapping[str, str]) -> Self:
         """Opens the app that the settings name; a failure is logged, told to the supervisor, and StartRefused."""
-        line = await Line.connect(environ.get(SOCKET_VARIABLE, ""), environ.get(INDEX_VARIABLE, ""))
+        line = await Line.connect(environ.get(SOCKET_VARIABLE, ""), environ.get(NAME_VARIABLE, ""))
         try:
             settings = Settings.read(environ)
             logs.configure(settings.log_level)

@@ -1,6 +1,8 @@
-"""The supervisor: starts the embedded store and the serving processes, keeps them running, drains and stops them.
+"""The supervisor: starts the embedded store, the serving processes and the back office, keeps them running, and stops them.
 
-Everything that it starts ends with it: in order when it is asked to stop, at once when it is killed.
+Everything that it starts ends with it: in order when it is asked to stop, at once when it is killed. The order is that of
+who needs whom: the serving processes finish their calls, the back office brings what they wrote to the archive, the store
+ends last.
 """
 
 import asyncio
@@ -9,7 +11,6 @@ import errno
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,17 +18,19 @@ from typing import Self
 
 import structlog
 
-from talktime_server import engines, processes
+from talktime_server import engines
 from talktime_server.config import Engine, Settings, unknown_variables
-from talktime_server.control import Control, StartRefused, Talk
+from talktime_server.control import Control, StartRefused
 from talktime_server.embedded import EmbeddedStore
-from talktime_server.processes import Pause, Process
+from talktime_server.kept_process import KeptProcess
 from talktime_server.state_folder import StateFolder
 
-START_LIMIT_S = 30.0
 # After the open calls' own limit, a serving process may take this long to let go of everything.
 CLOSE_LIMIT_S = 1.5
-LAST_WORDS_S = 0.5
+# The back office may take this long to bring the last lines to the archive.
+OFFICE_LIMIT_S = 6.5
+# It may die for want of something that only a person can put right: then it is tried seldom.
+OFFICE_PAUSE_S = 30.0
 
 _ASKING = (signal.SIGTERM, signal.SIGINT)
 
@@ -45,7 +48,8 @@ class Supervisor:
         self.store: EmbeddedStore | None = None
         self.choice = engines.choose(settings.engine)
         self._log_path = log_path
-        self._workers: list[Worker] = []
+        self._workers: list[KeptProcess] = []
+        self._office: KeptProcess | None = None
         self._stack = AsyncExitStack()
 
     @property
@@ -64,6 +68,11 @@ class Supervisor:
         """The pids of the serving processes that run now."""
         return tuple(worker.pid for worker in self._workers if worker.pid is not None)
 
+    @property
+    def back_office(self) -> int | None:
+        """The pid of the back office, while it runs."""
+        return self._office.pid if self._office else None
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(StateFolder(self.settings.state_dir))
@@ -74,7 +83,10 @@ class Supervisor:
                 self.store = await stack.enter_async_context(_running_store(self.settings, folder))
                 self.settings = dataclasses.replace(self.settings, store_url=self.store.url)
             control = await stack.enter_async_context(Control(folder.run / "control"))
+            await stack.enter_async_context(self._office_beside(folder.run, control))
             await stack.enter_async_context(self._running_workers(folder.run, control))
+            if self._office:
+                self._office.keep()
             self._stack = stack.pop_all()
         if unknown := unknown_variables(os.environ):
             _log.warning("unknown_settings", variables=unknown)
@@ -85,10 +97,26 @@ class Supervisor:
         await self._stack.aclose()
 
     @asynccontextmanager
+    async def _office_beside(self, run: Path, control: Control) -> AsyncIterator[None]:
+        """Calls are served without it: nobody waits until it is ready, and it may die and come back."""
+        if not self.settings.back_office:
+            yield
+            return
+        command = engines.back_office_command(self.settings, run)
+        office = KeptProcess(engines.BACK_OFFICE, command, control, self._log_path)
+        office.longest_pause_s = OFFICE_PAUSE_S
+        self._office = office
+        try:
+            yield
+        finally:
+            await office.stop(OFFICE_LIMIT_S)
+            self._office = None
+
+    @asynccontextmanager
     async def _running_workers(self, run: Path, control: Control) -> AsyncIterator[None]:
         for index in range(self.settings.workers):
             command = engines.command(self.engine, self.settings, run, index)
-            self._workers.append(Worker(index, command, control, self._log_path))
+            self._workers.append(KeptProcess(str(index), command, control, self._log_path))
         limit_s = self.settings.drain_seconds + CLOSE_LIMIT_S
         try:
             await _together(*(worker.start() for worker in self._workers))
@@ -96,81 +124,6 @@ class Supervisor:
         finally:
             await _together(*(worker.stop(limit_s) for worker in self._workers))
             self._workers.clear()
-
-
-class Worker:
-    """One serving process, started again when it dies."""
-
-    def __init__(
-        self, index: int, command: processes.Command, control: Control, log_path: Path | None
-    ) -> None:
-        self._index = index
-        self._command = command
-        self._control = control
-        self._log_path = log_path
-        self._process: Process | None = None
-        self._talk: Talk | None = None
-        self._watch: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The process that runs now, if one does."""
-        process = self._process
-        return process.pid if process is not None and process.returncode is None else None
-
-    async def start(self) -> None:
-        """Returns when calls are served; from then on it is kept running."""
-        await self._start()
-        self._watch = asyncio.create_task(self._keep())
-
-    async def stop(self, limit_s: float) -> None:
-        """Lets it finish its calls, then ends it; at the limit it is killed."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
-        if self._process is None or self._talk is None:
-            return
-        ready = self._talk.ready
-        serves = ready.done() and not ready.cancelled() and ready.exception() is None
-        self._talk.drain()
-        await processes.ended(self._process, limit_s if serves else 0)
-
-    async def _start(self) -> None:
-        self._talk = self._control.expect(self._index)
-        self._process = await processes.start(self._command, self._log_path)
-        gone = asyncio.create_task(self._process.wait())
-        try:
-            async with asyncio.timeout(START_LIMIT_S):
-                await asyncio.wait((gone, self._talk.ready), return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            await processes.stop(self._process, 0)
-            raise StartRefused(f"a serving process was not ready in {START_LIMIT_S:g} s") from None
-        finally:
-            gone.cancel()
-        # A process that failed has said why before it ended; its last words may still be on the line.
-        await asyncio.wait((self._talk.ready,), timeout=LAST_WORDS_S)
-        if self._talk.ready.done():
-            self._talk.ready.result()
-            return
-        raise StartRefused(
-            f"a serving process ended with status {self._process.returncode} before it was ready"
-        )
-
-    async def _keep(self) -> None:
-        pause = Pause()
-        while True:
-            assert self._process is not None
-            since = time.monotonic()
-            status = await self._process.wait()
-            pause_s = pause.after(time.monotonic() - since)
-            _log.error("worker_died", index=self._index, status=status, restart_after_s=pause_s)
-            await asyncio.sleep(pause_s)
-            try:
-                await self._start()
-                _log.info("worker_restarted", index=self._index, pid=self.pid)
-            except (StartRefused, OSError) as error:
-                _log.error("worker_not_restarted", index=self._index, why=str(error))
-                await processes.stop(self._process, 0)
 
 
 async def serve(

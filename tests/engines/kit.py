@@ -25,14 +25,13 @@ PATIENCE_S = 15.0
 
 
 def settings_of(folder: Path, **overrides: object) -> Settings:
-    """One worker of the echo app on a free port, with its state below `folder`."""
+    """One worker of the echo app on a free port, alone, with its state below `folder`."""
     plain: dict[str, object] = {
         "port": 0,
         "workers": 1,
         "app": APP,
         "state_dir": folder / "state",
-        "min_funding": 0,
-        "min_trigger": 0,
+        "back_office": "no",
     }
     settings = Settings.read({}, **{**plain, **overrides})
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,9 +1,11 @@
 """What runs is kept running, ends in order, and leaves nothing behind."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -196,3 +198,66 @@ def stored(url: str) -> bytes | None:
             return value
     except redis.ConnectionError:
         return None
+
+
+async def test_the_back_office_comes_back_and_calls_go_on_meanwhile(
+    engine: Engine, tmp_path: Path
+) -> None:
+    async with (
+        running(tmp_path, engine=engine, back_office="yes") as service,
+        own_channel(service.address) as channel,
+    ):
+        caller = Caller(service.address, ECHO, "here")
+        for _ in range(3):
+            await until(lambda: service.back_office is not None and at_work(tmp_path))
+            first = service.back_office
+            assert first is not None
+            kill(first)
+            await until(partial(replaced, service, first))
+            await caller.call_once(channel)
+            assert caller.refused is None
+
+
+async def test_without_an_archive_calls_are_served_all_the_same(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """A database that is away is waited for; one that this version may not write ends the back office alone."""
+    away = "postgresql://127.0.0.1:1/nothing"
+    async with running(tmp_path, engine=engine, back_office="yes", archive_url=away) as service:
+        await until(lambda: "archive_away" in (tmp_path / "log").read_text())
+        await served_again(service.address)
+        assert service.back_office is not None
+
+
+async def test_everything_ends_in_the_order_of_who_needs_whom(tmp_path: Path) -> None:
+    async with apart(tmp_path, engine=Engine.GRPCIO, workers=2, back_office="yes") as service:
+        await until(lambda: at_work(tmp_path))
+        assert len(left_of(tmp_path)) >= 4
+        service.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(service.process.wait(), 15) == 0
+        assert not left_of(tmp_path)
+    log = (tmp_path / "log").read_text()
+    # It gave its lease up in a store that was still there.
+    assert "lease_lost" in log
+    assert "lease_not_given_up" not in log
+
+
+def left_of(folder: Path) -> list[str]:
+    """The processes that were started with a state folder below this one."""
+    mark, left = f"TALKTIME_STATE_DIR={folder}".encode(), []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in environ.read_bytes() and lives(int(environ.parent.name)):
+                left.append(environ.parent.name)
+    return left
+
+
+def replaced(service: Supervisor, gone: int) -> bool:
+    return service.back_office not in (None, gone)
+
+
+def at_work(folder: Path) -> bool:
+    """Whether the back office of the service holds its lease."""
+    socket_path = folder / "state" / "run" / "store"
+    with redis.Redis.from_url(f"unix://{socket_path}") as store:
+        return store.get("tt:{s00}:lease") is not None

@@ -148,6 +148,11 @@ def upgrade_mark() -> str:
     return "tt:{s00}:upgrade_mark"
 
 
+def lease() -> str:
+    """String: which back office of several works now; it goes by itself when that one is gone."""
+    return "tt:{s00}:lease"
+
+
 def probe() -> str:
     """String: written to see whether the store can be written."""
     return "tt:{s00}:probe"
