@@ -14,11 +14,13 @@ SHARED = ("book", "lots", "sources", "leave")
 LONGEST = 80
 LONGEST_OF = {
     "authorize": 160,
-    "extend": 100,
-    "settle": 108,
-    "book": 210,
-    "sources": 340,
-    "leave": 165,
+    "extend": 108,
+    "settle": 112,
+    "take_funds": 90,
+    "book": 216,
+    "lots": 165,
+    "sources": 342,
+    "leave": 190,
 }
 THE_LINE = "-- After this point it must succeed."
 WRITES = (

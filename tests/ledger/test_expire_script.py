@@ -188,14 +188,14 @@ async def test_credits_lapse_when_their_time_is_over_but_held_ones_finish_their_
     )
 
 
-async def test_new_credits_outlive_old_ones(world: World) -> None:
-    """One lot: the later end counts for all, and what lapsed before stays lapsed."""
+async def test_each_lot_has_its_own_time(world: World) -> None:
+    """Domain.md 5: what is unused of a purchase is lost, and nothing of the others."""
     await world.play(
         """
         fund f1 1000 days=1             -> 1000/0
         fund f2 500 days=2              -> 1500/0
         wait 86401
-        balance                         -> 1500/0, spent 0
+        balance                         -> 500/0, spent 0, expired 1000
         wait 86400
         authorize a 60                  -> refused INSUFFICIENT_CREDITS; 0/0
         fund f3 100 days=1              -> 100/0

@@ -6,6 +6,8 @@ from ledger.world import World
 from talktime_server.ledger import keys
 from talktime_server.ledger.entries import Entry
 
+PROFILES = 3  # lines about the tenant and its two payers, which come first
+
 
 async def a_day(world: World) -> None:
     """A funding, a call that was settled and one that is open."""
@@ -30,10 +32,13 @@ async def test_each_movement_is_one_line_with_the_next_version(world: World) -> 
     await a_day(world)
     page, more = await world.journal.page(world.tenant.tenant_id, "", 100)
     assert [line(entry) for entry in page] == [
-        (1, "FUND", "f1", 1000, 0, 0),
-        (2, "HOLD", "a", 0, 600, 600),
-        (3, "SETTLE", "a", -120, -600, 61),
-        (4, "HOLD", "b", 0, 60, 60),
+        (1, "PROFILE", "", 0, 0, 0),
+        (2, "PROFILE", "ann", 0, 0, 0),
+        (3, "PROFILE", "ben", 0, 0, 0),
+        (4, "FUND", "f1", 1000, 0, 0),
+        (5, "HOLD", "a", 0, 600, 600),
+        (6, "SETTLE", "a", -120, -600, 61),
+        (7, "HOLD", "b", 0, 60, 60),
     ]
     assert more == ""
     assert all(entry.entered_ms > 0 for entry in page)
@@ -42,10 +47,10 @@ async def test_each_movement_is_one_line_with_the_next_version(world: World) -> 
 async def test_pages_go_on_where_the_last_one_ended(world: World) -> None:
     await a_day(world)
     owner, read, position = world.tenant.tenant_id, [], ""
-    for _ in range(4):
+    for _ in range(PROFILES + 4):
         page, position = await world.journal.page(owner, position, 1)
         read += [entry.version for entry in page]
-    assert read == [1, 2, 3, 4]
+    assert read == [1, 2, 3, 4, 5, 6, 7]
     assert await world.journal.page(owner, position, 1) == ([], "")
 
 
@@ -63,7 +68,10 @@ async def test_tenants_of_one_shard_do_not_see_each_other(world: World) -> None:
     await world.directory.put_tenant(world.tenant_like(neighbour))
     await world.ledger.funds.add(neighbour, "f1", 7, 30)
     page, _ = await world.journal.page(neighbour, "", 100)
-    assert [line(entry) for entry in page] == [(1, "FUND", "f1", 7, 0, 0)]
+    assert [line(entry) for entry in page] == [
+        (1, "PROFILE", "", 0, 0, 0),
+        (2, "FUND", "f1", 7, 0, 0),
+    ]
     assert (await world.prove()).conserved
 
 
@@ -109,6 +117,6 @@ async def hurt(world: World, command: str, where: str, what: str) -> None:
     if command == "XDEL":
         words = [await last_entry(world)]
     if command == "XADD":
-        entry = {"t": owner, "v": 5, "k": "FUND", "r": "", "s": 0, "h": 0, "d": 0, "at": 1}
+        entry = {"t": owner, "v": 8, "k": "FUND", "r": "", "s": 0, "h": 0, "d": 0, "at": 1}
         words = ["*", *(word for pair in entry.items() for word in pair)]
     await world.store.command(command, name, *words)

@@ -176,8 +176,7 @@ async def test_a_settle_that_nobody_can_place_is_kept_once_for_the_operator(worl
         settle a 61 by its fields       -> charged 120 unreserved; 380/0
         """
     )
-    page, _ = await world.journal.page(world.tenant.tenant_id, "", 10)
-    assert [(line.kind, line.reference) for line in page] == [
+    assert await world.told() == [
         ("FUND", "f1"),
         ("UNMATCHED", "a"),
         ("SETTLE", "a"),

@@ -19,7 +19,7 @@ from talktime_server.ledger.operations import Asking, Extension, Judge, Outcome,
 from talktime_server.ledger.profiles import Payer, Tenant, limits_of
 from talktime_server.ledger.records import CREDITS, Facts, Sources, Terms
 from talktime_server.ledger.store import Store
-from talktime_server.words import Reason
+from talktime_server.words import EntryKind, Reason
 
 DAY_S = 86_400
 PAYERS = ("ann", "ben")
@@ -139,6 +139,13 @@ class World:
     async def epoch(self) -> int:
         """Counts the changes of the tenant's profiles."""
         return int(await self.store.command("HGET", self.key, "pe"))
+
+    async def told(self) -> list[tuple[str, str]]:
+        """Kind and reference of each line of the journal but those about profiles."""
+        page, _ = await self.journal.page(self.tenant.tenant_id, "", 1000)
+        return [
+            (line.kind.value, line.reference) for line in page if line.kind is not EntryKind.PROFILE
+        ]
 
     async def prove(self) -> Proof:
         return await self.journal.prove(self.tenant)

@@ -45,7 +45,7 @@ class Funds:
     ) -> Funding | Taking:
         """Corrects credits once, up or, with an amount below zero, down. Raises as `add`."""
         if amount_micros < 0:
-            taking = (adjustment_id, EntryKind.ADJUST, -amount_micros, "", reason)
+            taking = (adjustment_id, EntryKind.ADJUST, amount_micros, "", reason)
             return await self._take(tenant_id, *taking)
         asked = (adjustment_id, EntryKind.ADJUST, amount_micros, expire_days, reason)
         return await self._add(tenant_id, *asked)

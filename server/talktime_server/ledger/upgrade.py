@@ -1,9 +1,10 @@
 """Brings a store that an older talktime wrote to this one's data version, before the first call is served (semantics 91).
 
 Almost everything older is read as it is, wherever it is read. What cannot wait are the counts of
-licences that size pools: an older store has none, and its pools would be empty until each payer is
-written again. Any number of processes may do this at once, and it may be cut off anywhere: a payer
-is counted once, by the script that keeps the counts, and who comes next goes on at the mark.
+licences that size pools, which the first version did not have, and what the archive must know:
+every profile and every open call, which older versions kept to themselves. Any number of processes
+may do this at once, and it may be cut off anywhere: a payer is counted and told of once, by the
+script that writes profiles, and who comes next goes on at the mark.
 
 A process of an older version that still runs beside counts nobody: a payer that it writes is
 counted when it is next written by this one.
@@ -21,7 +22,9 @@ from talktime_server.ledger.payers import WRITE_ROUNDS, PayerWriter, contended, 
 from talktime_server.ledger.profiles import Payer, payer_of
 from talktime_server.ledger.store import Script, Store
 
-DATA_VERSION = 2  # 1 had no pools, and did not keep its number
+DATA_VERSION = (
+    3  # 1 had no pools, and did not keep its number; 2 told the archive of no profile and no call
+)
 PAGE = 500
 TELL_EVERY = 5_000  # payers
 MARK_LIFE_S = 3_600  # a mark that somebody left behind must not be trusted for ever
@@ -35,7 +38,9 @@ class Upgrade:
     def __init__(self, store: Store, counted: Callable[[Payer], tuple[str, ...]]) -> None:
         self._store = store
         self._counted = counted
-        self._writer = PayerWriter(store, Script(store, "put_profile"), counted)
+        self._put = Script(store, "put_profile")
+        self._keep = Script(store, "keep")
+        self._writer = PayerWriter(store, self._put, counted)
 
     async def run(self) -> None:
         """Returns when the store has this data version: with one question when it has it already.
@@ -43,13 +48,18 @@ class Upgrade:
         """
         stored = await self._stored()
         if stored < DATA_VERSION:
-            await self._count_all()
+            await self._tell_all()
             await self._store.command("DEL", keys.upgrade_mark())
-            # Never over a number that is there: a newer process may have been faster.
-            await self._store.command("SET", keys.stored_version(), DATA_VERSION, "NX")
+            await self._raise_version(stored)
             stored = await self._stored()
         if stored > DATA_VERSION:
             raise _too_new(str(stored))
+
+    async def _raise_version(self, found: int) -> None:
+        """Never over a number that somebody else wrote: a newer process may have been faster."""
+        if found > 1 and await self._stored() == found:
+            await self._store.command("SET", keys.stored_version(), DATA_VERSION)
+        await self._store.command("SET", keys.stored_version(), DATA_VERSION, "NX")
 
     async def _stored(self) -> int:
         text = (await self._store.command("GET", keys.stored_version()) or b"1").decode()
@@ -57,23 +67,64 @@ class Upgrade:
             raise _too_new(text)
         return int(text)
 
-    async def _count_all(self) -> None:
-        """Walks all payers by tenant and id, beginning after the mark."""
+    async def _tell_all(self) -> None:
+        """Walks all payers by tenant and id, beginning after the mark, and each tenant's open calls."""
         mark = (await self._store.command("GET", keys.upgrade_mark()) or b"").decode()
         first, _, after = mark.partition(" ")
         seen = 0
         for tenant_id in await self._tenants(first):
+            await self._tell_tenant(tenant_id)
             position = after if tenant_id == first else ""
             while ids := await self._payers(tenant_id, position):
-                await self._count(tenant_id, ids)
+                await self._tell_payers(tenant_id, ids)
                 position = ids[-1]
                 mark = f"{tenant_id} {position}"  # no id has a space
                 await self._store.command("SET", keys.upgrade_mark(), mark, "EX", MARK_LIFE_S)
                 if (seen + len(ids)) // TELL_EVERY > seen // TELL_EVERY:
                     log.info("store_upgrading", payers=seen + len(ids), tenant_id=tenant_id)
                 seen += len(ids)
+            await self._tell_calls(tenant_id)
         if seen:
             log.info("store_upgraded", payers=seen, data_version=DATA_VERSION)
+
+    async def _tell_tenant(self, tenant_id: str) -> None:
+        """Writes a tenant's settings as they are; who changes them meanwhile tells the archive too."""
+        row = await self._store.command("HMGET", keys.tenant(tenant_id), "pv", "p", "j", "cur")
+        if row[0] is None or row[2]:
+            return
+        version, body, _, currency = (
+            part.decode() for part in (row[0], row[1], b"", row[3] or b"")
+        )
+        names = (
+            keys.tenant(tenant_id),
+            keys.tenant(tenant_id),
+            keys.tenants(keys.shard_of(tenant_id)),
+            keys.meters(tenant_id),
+            keys.blocks(tenant_id),
+            keys.journal(keys.shard_of(tenant_id)),
+        )
+        await self._put(names, (tenant_id, "", body, version, currency, "", ""))
+
+    async def _tell_calls(self, tenant_id: str) -> None:
+        """Has the open calls written down anew."""
+        ids = await self._store.command("ZRANGE", keys.open_calls(tenant_id), 0, -1)
+        shard = keys.shard_of(tenant_id)
+        for start in range(0, len(ids), PAGE):
+            found = [call_id.decode() for call_id in ids[start : start + PAGE]]
+            await asyncio.gather(
+                *(
+                    self._keep(
+                        (
+                            keys.tenant(tenant_id),
+                            keys.call(tenant_id, call_id),
+                            keys.journal(shard),
+                            keys.recharges(shard),
+                        ),
+                        (call_id, tenant_id),
+                    )
+                    for call_id in found
+                )
+            )
 
     async def _tenants(self, first: str) -> list[str]:
         """All tenants from this one on, by id."""
@@ -90,10 +141,10 @@ class Upgrade:
         )
         return [payer_id.decode() for payer_id in ids]
 
-    async def _count(self, tenant_id: str, payer_ids: Sequence[str]) -> None:
-        """Has these payers counted, and reads those again that somebody else wrote meanwhile."""
+    async def _tell_payers(self, tenant_id: str, payer_ids: Sequence[str]) -> None:
+        """Has these payers counted and told of, and reads those again that somebody else wrote meanwhile."""
         for _ in range(WRITE_ROUNDS):
-            payers = await self._uncounted(tenant_id, payer_ids)
+            payers = await self._untold(tenant_id, payer_ids)
             answers = await asyncio.gather(
                 *(self._writer.ask(tenant_id, payer, payer) for payer in payers)
             )
@@ -106,20 +157,24 @@ class Upgrade:
                 return
         raise contended()
 
-    async def _uncounted(self, tenant_id: str, payer_ids: Sequence[str]) -> list[Payer]:
-        """Those that are not counted as they should be. The others stay untouched: a payer that is
-        written has the tenant's open calls judged again.
+    async def _untold(self, tenant_id: str, payer_ids: Sequence[str]) -> list[Payer]:
+        """Those that are not counted as they should be, or that the archive does not know. The others
+        stay untouched: a payer that is written has the tenant's open calls judged again.
         """
         rows = await self._store.commands(
-            [("HMGET", keys.payer(tenant_id, name), "pv", "p", "n") for name in payer_ids]
+            [("HMGET", keys.payer(tenant_id, name), "pv", "p", "n", "j") for name in payer_ids]
         )
-        found = [(_readable(tenant_id, row), (row[2] or b"").decode()) for row in rows]
-        return [payer for payer, now in found if payer and " ".join(self._counted(payer)) != now]
+        found = [(_readable(tenant_id, row[:2]), row[2] or b"", row[3]) for row in rows]
+        return [
+            payer
+            for payer, counts, told in found
+            if payer and not (told and " ".join(self._counted(payer)) == counts.decode())
+        ]
 
 
 def _readable(tenant_id: str, row: Sequence[Any]) -> Payer | None:
     """One record that cannot be read is no reason to serve nobody."""
-    version, body, _ = row
+    version, body = row
     if version is None:
         return None
     try:

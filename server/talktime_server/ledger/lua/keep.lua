@@ -7,14 +7,15 @@
 -- Returns, for each operation: "new"; "gone" when it is not open any more.
 
 local function keep(tenant_key, call_key, journal, recharges, call_id, tenant_id)
-  local call = read_call(call_key)
-  if not call or call.state ~= "OPEN" then
+  local stored = redis.call("GET", call_key)
+  if not stored or cmsgpack.unpack(stored).state ~= "OPEN" then
     return { "gone" }
   end
   local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
 
   -- After this point it must succeed.
-  write_call(call_key, call, 0, enter(tenant, "KEEP", call_id, 0, 0, 0))
+  local line = enter(tenant, "KEEP", call_id, 0, 0, 0)
+  line[#line + 1], line[#line + 2] = "c", stored
   return { "new" }
 end
 

@@ -3,7 +3,7 @@
 -- A script, because the receipt and the money must be one step, or a repeat takes twice; and refunds of one funding are added up in it.
 --
 -- KEYS, for each operation: tenant, receipt, funding (the receipt again for an adjustment), journal, recharges
--- ARGV, for each operation: id; tenant_id; REFUND, CHARGEBACK or ADJUST; amount (micros); funding_id (empty for an adjustment); reason
+-- ARGV, for each operation: id; tenant_id; REFUND, CHARGEBACK or ADJUST; amount (micros; below zero for an adjustment); funding_id (empty for an adjustment); reason
 -- Returns, for each operation: "replay" or "new" with settled, held and all that was taken back of the funding; "mismatch" with the
 --   field's name; "unknown" (no such funding); "over" with what may still be taken back of it; "limit"; "no_tenant"; "error" with what was
 --   wrong.
@@ -46,7 +46,7 @@ local function take_funds(tenant_key, key, funding, journal, recharges, taking_i
     local field = receipt[1] ~= kind and "kind" or differing(receipt, { amount, funding_id, reason })
     return field and { "mismatch", field } or { "replay", receipt[5], receipt[6], receipt[7] }
   end
-  local micros = whole(amount, 1, MOST_AT_ONCE)
+  local micros = kind == "ADJUST" and 0 - whole(amount, -MOST_AT_ONCE, -1) or whole(amount, 1, MOST_AT_ONCE)
   local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
