@@ -56,7 +56,7 @@ class Charging:
         self._recharges = recharges
         self._funds = funds
         self._directory = directory
-        self._payments = payments
+        self.payments = payments
         self._me = Claimant(secrets.token_hex(8), claim_ms)
 
     async def serve(self, tenant_id: str) -> None:
@@ -110,12 +110,12 @@ class Charging:
         row = turn.view.recharge
         intent = intent_of(turn.view)
         if turn.fresh:
-            return await self._payments.charge(intent)
+            return await self.payments.charge(intent)
         since_ms = max(0, turn.view.now_ms - row.begun_ms)
         if row.provider_id:
             # The provider has it: its key would only give the first answer again.
             since_ms = max(since_ms, KEY_WINDOW_MS)
-        return await self._payments.reconcile(intent, first_tried_ms_ago=since_ms)
+        return await self.payments.reconcile(intent, first_tried_ms_ago=since_ms)
 
     @asynccontextmanager
     async def _kept(self, view: View) -> AsyncIterator[None]:

@@ -11,6 +11,14 @@ from talktime_server.work.steps import armed
 
 # What a charge that runs decides by itself, whatever the rule says meanwhile (semantics 61).
 _RUNNING = frozenset({RechargeState.CHARGING, RechargeState.UNKNOWN, RechargeState.NEEDS_REVIEW})
+_PAUSED = frozenset(
+    {
+        RechargeState.CLAIMED,
+        RechargeState.DECLINED,
+        RechargeState.STOPPED,
+        RechargeState.CAPPED,
+    }
+)
 _DECIDABLE = frozenset({RechargeState.NEEDS_REVIEW, RechargeState.ACTION_REQUIRED})
 
 
@@ -82,7 +90,7 @@ def resume(view: View) -> Step | None:
         raise Conflict("OUTCOME_REQUIRED", text)
     if row.state is RechargeState.ACTION_REQUIRED:
         return None if row.again else Step(replace(row, again=1, next_ms=view.now_ms))
-    if row.state in (RechargeState.STOPPED, RechargeState.DECLINED, RechargeState.CAPPED):
+    if row.state in _PAUSED:
         row = replace(armed(view), declines=0, waits=0, code="")
         return Step(row, Line(row.state))
     return None

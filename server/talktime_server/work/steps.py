@@ -5,6 +5,7 @@
     CHARGING ── succeeded ──> COOLING ── pause ──> ARMED
     CHARGING ── declined ──> DECLINED ── the next payment method ──> CHARGING
                              DECLINED ── all of them were ── pause ──> ARMED, and the third time STOPPED
+    CHARGING ── the provider is away, nothing was asked ──> CLAIMED ── pause ──> ARMED
     CHARGING ── the customer must confirm ──> ACTION_REQUIRED ── confirmed ──> COOLING
     CHARGING ── no answer ──> UNKNOWN ── found out ──> as above, and after a day NEEDS_REVIEW
 
@@ -42,6 +43,14 @@ IN_FLIGHT = frozenset(
         RechargeState.ACTION_REQUIRED,
     }
 )
+_PAUSES = frozenset(
+    {
+        RechargeState.CLAIMED,
+        RechargeState.COOLING,
+        RechargeState.DECLINED,
+        RechargeState.CAPPED,
+    }
+)
 _ASKED_AGAIN = IN_FLIGHT - {RechargeState.NEEDS_REVIEW}
 
 
@@ -57,8 +66,8 @@ def to_begin(view: View) -> bool:
     """Whether a charge is to be made now: a claim waits, or the next payment method after a decline."""
     if view.claimed:
         return True
-    row = view.recharge
-    return row.state is RechargeState.DECLINED and _due(view) and _next_method(row) is not None
+    between = view.recharge.state in (RechargeState.DECLINED, RechargeState.CLAIMED)
+    return between and _due(view) and _next_method(view.recharge) is not None
 
 
 def to_ask(view: View) -> bool:
@@ -68,8 +77,7 @@ def to_ask(view: View) -> bool:
 
 def to_arm(view: View) -> bool:
     """Whether a pause is over."""
-    pausing = (RechargeState.COOLING, RechargeState.DECLINED, RechargeState.CAPPED)
-    return view.recharge.state in pausing and _due(view) and not to_begin(view)
+    return view.recharge.state in _PAUSES and _due(view) and not to_begin(view)
 
 
 def _due(view: View) -> bool:
@@ -203,7 +211,7 @@ def _not_charged(view: View, row: Recharge, result: Result) -> Step:
     passing = result.outcome is Outcome.NOT_CHARGED and result.code in PASSING
     row = replace(
         uncounted(row, view.now_ms),
-        state=RechargeState.DECLINED,
+        state=RechargeState.CLAIMED if passing else RechargeState.DECLINED,
         since_ms=view.now_ms,
         next_ms=view.now_ms,
         owner="",
@@ -235,7 +243,8 @@ def _round_over(view: View, row: Recharge) -> Recharge:
     row = replace(row, declines=row.declines + 1, waits=0, declined_now=0)
     if row.declines >= MOST_DECLINES:
         return replace(row, state=RechargeState.STOPPED, next_ms=0)
-    return replace(row, next_ms=view.now_ms + BACK_OFF_MS[row.declines - 1])
+    pause_ms = BACK_OFF_MS[row.declines - 1]
+    return replace(row, state=RechargeState.DECLINED, next_ms=view.now_ms + pause_ms)
 
 
 def _passing_wait_ms(waits: int) -> int:
