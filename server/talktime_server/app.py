@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, Self
 
 import structlog
 
+from talktime_server.archive.advice import Adviser, Smallest
+from talktime_server.archive.database import Database
+from talktime_server.archive.reports import UsageReports
 from talktime_server.config import Settings
 from talktime_server.decision import catalog
 from talktime_server.decision.calls import Calls
@@ -27,6 +31,7 @@ from talktime_server.ledger.shadows import Shadows
 from talktime_server.ledger.store import Store
 from talktime_server.ledger.sweeper import Sweeper
 from talktime_server.ledger.upgrade import Upgrade
+from talktime_server.ledger.versions import Versions
 from talktime_server.rpc.accounts import Accounts
 from talktime_server.rpc.authorization import Authorization
 from talktime_server.rpc.decks import RateDecks
@@ -35,11 +40,14 @@ from talktime_server.rpc.exchange import Exchange
 from talktime_server.rpc.health import SERVICES, Health
 from talktime_server.rpc.limiter import Limits
 from talktime_server.rpc.reflection import Reflection
-from talktime_server.rpc.shapes import Method
+from talktime_server.rpc.reports import Reports
+from talktime_server.rpc.shapes import Method, Stream
 from talktime_server.rpc.tokens import Tokens
+from talktime_server.rpc.watching import Watching
 from talktime_server.work.beside import Work, ended, kept_running
 
 PROBE_PERIOD_S = 0.5
+UNIT_MICROS = 1_000_000
 
 log = structlog.get_logger()
 
@@ -51,6 +59,7 @@ class App:
     edge: Edge
     health: Health
     store: Store
+    database: Database
     emergencies: Emergencies
     counts: ShadowCounts
     tasks: tuple[asyncio.Task[None], ...]
@@ -68,56 +77,115 @@ class App:
             log.error("emergency_records_lost")
         if not await self.counts.flush():
             log.error("shadow_counts_lost")
+        await self.database.close()
         await self.store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What every room stands on. The database is opened by whoever first asks it something."""
+
+    settings: Settings
+    store: Store
+    ledger: Ledger
+    directory: Directory
+    database: Database
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        store = Store(settings.store_url, timeout_s=settings.store_timeout_ms / 1000)
+        ledger = Ledger(
+            store,
+            receipt_ttl_s=settings.receipt_ttl_seconds,
+            refusal_ttl_s=settings.refusal_ttl_seconds,
+        )
+        directory = Directory(store, catalog.counted_licenses)
+        return cls(settings, store, ledger, directory, Database(settings.archive))
+
+
+class _Room(Protocol):
+    """Handlers of AccountService."""
+
+    def methods(self) -> list[Method]:
+        """The rows for the edge's table."""
 
 
 async def open_app(settings: Settings) -> App:
     """Builds a process, and brings an older store up to date. Raises Unsafe when the store's settings
     would lose money or a newer talktime wrote it, StoreAway when there is none.
     """
-    store = Store(settings.store_url, timeout_s=settings.store_timeout_ms / 1000)
+    ground = _Ground.of(settings)
+    store = ground.store
     await _refuse_unsafe(store)
     await Upgrade(store, catalog.counted_licenses).run()
-    ledger = Ledger(
-        store,
-        receipt_ttl_s=settings.receipt_ttl_seconds,
-        refusal_ttl_s=settings.refusal_ttl_seconds,
-    )
-    directory = Directory(store, catalog.counted_licenses)
     decks, plan = Decks(store), catalog.number_plan()
     counts = ShadowCounts(Shadows(store))
     prices = PriceList(decks, counts)
     await prices.refresh()
-    verdicts = Verdicts(plan, prices)
     calls = Calls(
-        directory=directory,
-        verdicts=verdicts,
+        directory=ground.directory,
+        verdicts=Verdicts(plan, prices),
         prices=prices,
-        ledger=ledger,
+        ledger=ground.ledger,
         receipts=Receipts(),
     )
-    emergencies = Emergencies(directory=directory, plan=plan, ledger=ledger)
-    authorization = Authorization(calls, emergencies)
-    accounts = Accounts(
-        directory=directory,
-        ledger=ledger,
-        journal=Journal(store, ledger),
-    )
-    rate_decks = RateDecks(directory=directory, decks=decks, prices=prices, counts=counts)
+    emergencies = Emergencies(directory=ground.directory, plan=plan, ledger=ground.ledger)
+    reports, watching = _reports(ground), _watching(ground)
+    rate_decks = RateDecks(directory=ground.directory, decks=decks, prices=prices, counts=counts)
+    rooms = (_accounts(ground), rate_decks, reports)
     health = Health()
-    account_methods = [*accounts.methods(), *rate_decks.methods()]
-    edge = _edge(settings, authorization, account_methods, health)
-    sweeper = Sweeper(store, ledger, directory)
-    tasks = _beside(
-        partial(_probe, store, health), prices.run, counts.run, emergencies.run, sweeper.run
+    edge = _edge(
+        settings,
+        Authorization(calls, emergencies),
+        [method for room in rooms for method in room.methods()],
+        [*reports.streams(), watching.stream()],
+        health,
     )
-    return App(edge, health, store, emergencies, counts, tasks)
+    sweeper = Sweeper(store, ground.ledger, ground.directory)
+    probe = partial(_probe, store, health)
+    tasks = _beside(probe, prices.run, counts.run, emergencies.run, sweeper.run, watching.run)
+    return App(edge, health, store, ground.database, emergencies, counts, tasks)
+
+
+def _accounts(ground: _Ground) -> _Room:
+    return Accounts(
+        directory=ground.directory,
+        ledger=ground.ledger,
+        journal=Journal(ground.store, ground.ledger),
+    )
+
+
+def _reports(ground: _Ground) -> Reports:
+    settings, database = ground.settings, ground.database
+    smallest = Smallest(
+        funding_micros=settings.min_funding * UNIT_MICROS,
+        trigger_micros=settings.min_trigger * UNIT_MICROS,
+    )
+    return Reports(
+        directory=ground.directory,
+        reports=UsageReports(database),
+        advice=Adviser(database, smallest),
+        ledger=ground.ledger,
+    )
+
+
+def _watching(ground: _Ground) -> Watching:
+    async def no_recharge(_: str) -> None:
+        return None
+
+    return Watching(
+        directory=ground.directory,
+        ledger=ground.ledger,
+        versions=Versions(ground.store),
+        recharge_of=no_recharge,
+    )
 
 
 def _edge(
     settings: Settings,
     authorization: Authorization,
     account_methods: Sequence[Method],
+    account_streams: Sequence[Stream],
     health: Health,
 ) -> Edge:
     limits = Limits(
@@ -128,7 +196,7 @@ def _edge(
         streams=settings.streams,
     )
     exchange = Exchange(authorization.operations, authorization.emergency, limits=limits)
-    streams = [exchange.stream(), health.stream()]
+    streams = [exchange.stream(), health.stream(), *account_streams]
     if settings.reflection:
         streams += Reflection(SERVICES).streams()
     return Edge(
