@@ -11,12 +11,14 @@ from itertools import count
 import httpx
 from starlette.applications import Starlette
 
+from talktime_server.payments.billing import BillingGateway
 from talktime_server.payments.gateway import Event, Gateway, Intent
 from talktime_server.payments.incoming import Incoming, OnEvent
 from talktime_server.payments.listening import listening
 from talktime_server.payments.payments import Patience, Payments
-from talktime_server.payments.sandbox import Sandbox, SandboxSettings
+from talktime_server.payments.sandbox import Sandbox, SandboxSettings, Token
 from talktime_server.payments.spacing import Spacing
+from talktime_server.payments.stripe_gateway import StripeGateway
 
 GATEWAYS = ("billing", "stripe")
 TIMEOUT_S = 0.7
@@ -122,3 +124,18 @@ async def dead_url() -> str:
     """The URL of a port where nobody listens any more."""
     async with silent_port() as url:
         return url
+
+
+def gateway_at(name: str, url: str, *, token: str = "wrong") -> Gateway:
+    """A gateway that asks somebody else than the sandbox, or with another secret."""
+    if name == "stripe":
+        return StripeGateway(token, webhook_secret="s", base_url=url, timeout_s=TIMEOUT_S)
+    return BillingGateway(
+        url, token, webhook_secret=SETTINGS.billing_webhook_secret, timeout_s=TIMEOUT_S
+    )
+
+
+def intent_for(gateway: str, charge_id: str = "acme:1") -> Intent:
+    """A charge of fifty dollars."""
+    method = Sandbox.method(Token.APPROVED, gateway=gateway)
+    return Intent(charge_id, "acme", 50_000_000, "USD", method)

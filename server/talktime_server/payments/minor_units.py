@@ -32,15 +32,15 @@ def to_minor(amount_micros: int, currency: str) -> int:
     """An amount in minor units, as 1050 for 10.50 dollars. Raises BadRequest where it is no whole number of them."""
     if not payable(amount_micros, currency):
         raise BadRequest("the amount is not payable in its currency", reason="AMOUNT_NOT_PAYABLE")
-    return amount_micros // _minor_micros(currency)
+    return amount_micros // _micros_per_unit(currency)
 
 
 def to_micros(amount_minor: int, currency: str) -> int:
     """An amount in micros; the way back from `to_minor`."""
-    return amount_minor * _minor_micros(currency)
+    return amount_minor * _micros_per_unit(currency)
 
 
-def _minor_micros(currency: str) -> int:
+def _micros_per_unit(currency: str) -> int:
     return int(10 ** (_MICROS_DECIMALS - decimals(currency)))
 
 

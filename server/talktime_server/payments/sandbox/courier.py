@@ -53,11 +53,15 @@ class Courier:
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def close(self) -> None:
-        """Drops what is still under way."""
+    async def drop(self) -> None:
+        """Gives up what is still under way."""
         for task in list(self._under_way):
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Gives up what is under way, and closes the connections."""
+        await self.drop()
         await self._client.aclose()
 
     async def _post(self, side: Side, letter: Letter) -> int:

@@ -38,13 +38,15 @@ Answering = Callable[[Side, Request], Awaitable[ASGIApp]]
 class Sandbox:
     """A provider that lives as long as an `async with` block; `url` is known inside it.
 
-    `away = True` makes it fail every request, `webhook_url` may be changed at any time.
+    `away = True` makes it fail every request, `webhook_url` may be changed at any time; `requests` has each request that
+    came, as "POST /v1/charges".
     """
 
     def __init__(self, settings: SandboxSettings | None = None, *, port: int = 0) -> None:
         self.settings = settings or SandboxSettings()
         self.away = False
         self.url = ""
+        self.requests: list[str] = []
         self._port = port
         self._bank = Bank()
         self._sides: dict[str, Side] = {
@@ -136,6 +138,10 @@ class Sandbox:
         """Waits until every webhook was taken, or given up."""
         await self._courier.arrived()
 
+    async def drop_webhooks(self) -> None:
+        """Gives up every webhook that is under way, as a provider does after some days."""
+        await self._courier.drop()
+
     def _reverse(self, charge_id: str, amount_micros: int, kind: str) -> str:
         charged = self.charges[charge_id]
         reversal_id = number("re" if kind == "refund" else "dp")
@@ -161,6 +167,7 @@ class Sandbox:
         ]
 
     async def _serve(self, side: Side, answer: Answering, request: Request) -> ASGIApp:
+        self.requests.append(f"{request.method} {request.url.path}")
         if self.away:
             return _json(side.error(503, "unavailable"))
         if not side.may(request):
