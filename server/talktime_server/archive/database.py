@@ -6,15 +6,14 @@ database is away is logged and never returned; the values of statements are in n
 """
 
 import asyncio
-import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from importlib.resources import as_file, files
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]  # it ships no types
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -41,16 +40,9 @@ MIGRATION_LOCK = 0x7461_6C6B  # "talk": the advisory lock under which PostgreSQL
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 # Our own mistakes, and the lines that are there already: they are no trouble of the connection.
 _OURS = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
-_TROUBLE = (
-    DBAPIError,
-    PoolTimeout,
-    OSError,
-    TimeoutError,
-    sqlite3.Error,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-)
-_log = logging.getLogger(__name__)
+_TROUBLE = (DBAPIError, PoolTimeout, OSError, TimeoutError, sqlite3.Error)
+
+log = structlog.get_logger()
 
 
 class Database:
@@ -60,8 +52,13 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._path, self._engine = _engine(url)
-        # What writes says so from its beginning: SQLite lets nobody write who has begun by reading.
-        self._writer = self._engine.execution_options(talktime_writes=True)
+        self._troubles: tuple[type[Exception], ...] = _TROUBLE
+        if not self._path:
+            self._troubles += _server_troubles()
+        # What writes says so from its beginning: SQLite lets nobody write who has begun by reading, and
+        # PostgreSQL shows a writer what another has committed while it waited for a lock.
+        isolation = {} if self._path else {"isolation_level": "READ COMMITTED"}
+        self._writer = self._engine.execution_options(talktime_writes=True, **isolation)
 
     @property
     def embedded(self) -> bool:
@@ -72,20 +69,23 @@ class Database:
         """Makes the tables, or what is new of them; safe when several processes do it at once.
         Raises ArchiveAway, and Unsafe when a newer version has written it.
         """
-        with _trouble():
-            if self._path:
-                _make_file(self._path)
         deadline = asyncio.get_running_loop().time() + OPENING_S
         while True:
             try:
-                async with self.begin() as connection:
-                    await connection.run_sync(migrate)
+                await self._make()
                 return
-            except ArchiveAway:
-                # Only a locked file is worth the wait: SQLite gives up at once where two change its mode.
-                if not self._path or asyncio.get_running_loop().time() > deadline:
+            except ArchiveAway as away:
+                # SQLite gives up at once where two change a file's mode.
+                if not _locked(away.__cause__) or asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(OPENING_AGAIN_S)
+
+    async def _make(self) -> None:
+        with self._trouble():
+            if self._path:
+                await asyncio.to_thread(_make_file, self._path)
+        async with self.begin() as connection:
+            await connection.run_sync(migrate)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -96,16 +96,28 @@ class Database:
         """A transaction that writes: committed at the end, rolled back when anything is raised. Raises
         ArchiveAway; a commit whose answer was lost may have happened.
         """
-        with _trouble():
+        with self._trouble():
             async with self._writer.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """A connection that reads one state of the archive, from its first statement to its end."""
-        with _trouble():
+        with self._trouble():
             async with self._engine.connect() as connection:
                 yield connection
+
+    @contextmanager
+    def _trouble(self) -> Iterator[None]:
+        """Turns what drivers raise when a database is away into ArchiveAway."""
+        try:
+            yield
+        except _OURS:
+            raise
+        except self._troubles as error:
+            said = error.orig if isinstance(error, DBAPIError) else error
+            log.warning("archive_away", error=type(said).__name__, said=str(said))
+            raise ArchiveAway.now() from error
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
@@ -131,19 +143,6 @@ def _alembic(connection: Connection) -> Config:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
-
-
-@contextmanager
-def _trouble() -> Iterator[None]:
-    """Turns what drivers raise when a database is away into ArchiveAway."""
-    try:
-        yield
-    except _OURS:
-        raise
-    except _TROUBLE as error:
-        said = error.orig if isinstance(error, DBAPIError) else error
-        _log.warning("the archive is away: %s: %s", type(said).__name__, said)
-        raise ArchiveAway.now() from error
 
 
 def _engine(url: str) -> tuple[str, AsyncEngine]:
@@ -188,18 +187,34 @@ def _server_options() -> dict[str, Any]:
     }
 
 
+def _server_troubles() -> tuple[type[Exception], ...]:
+    """What the driver raises by itself while it connects."""
+    try:
+        import asyncpg  # type: ignore[import-untyped]  # it ships no types
+    except ImportError:
+        raise ValueError("the archive's URL needs the extra talktime[postgres]") from None
+    return asyncpg.PostgresError, asyncpg.InterfaceError
+
+
+def _locked(cause: BaseException | None) -> bool:
+    return cause is not None and "locked" in str(cause)
+
+
 def _make_file(path: str) -> None:
-    """Nobody else reads what customers did; SQLite gives its other files the same mode."""
+    """Nobody else reads what customers did; SQLite gives its other files the same mode. The mode in
+    which readers do not wait for who writes is kept in the file.
+    """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     os.chmod(path, 0o600)
+    with closing(sqlite3.connect(path, timeout=WAIT_S)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     # The driver begins no transactions of its own: it would leave out the ones that make tables.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
 
 
