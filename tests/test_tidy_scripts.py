@@ -20,7 +20,7 @@ LONGEST_OF = {
     "book": 216,
     "lots": 165,
     "sources": 342,
-    "leave": 190,
+    "leave": 200,
 }
 THE_LINE = "-- After this point it must succeed."
 WRITES = (

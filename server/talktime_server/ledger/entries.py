@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgpack
+
 from talktime_server.words import EntryKind
+
+_REASONED = frozenset({EntryKind.ADJUST, EntryKind.REFUND, EntryKind.CHARGEBACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,18 @@ class Entry:
     postpaid_held_delta_micros: int = 0
     call: bytes = b""
     details: bytes = b""
+
+    @property
+    def payer_id(self) -> str:
+        """Whose call the line is about, empty for lines about no call, and for a line that the next
+        one about the same call followed in one step.
+        """
+        return str(msgpack.unpackb(self.call)["payer"]) if self.call else ""
+
+    @property
+    def reason(self) -> str:
+        """Why, for adjustments, refunds and chargebacks; else empty."""
+        return str(msgpack.unpackb(self.details)["note"]) if self.kind in _REASONED else ""
 
 
 def entry_of(position: str, fields: Mapping[bytes, bytes]) -> Entry:

@@ -7,7 +7,7 @@ from talktime_server.decision.pools import PoolState
 from talktime_server.ledger import journal
 from talktime_server.ledger.blocks import Block
 from talktime_server.ledger.entries import Entry, PoolMovement
-from talktime_server.ledger.operations import Balance
+from talktime_server.ledger.operations import Balance, Lot
 from talktime_server.ledger.profiles import Payer, Tenant
 from talktime_server.rpc import messages
 from talktime_server.rpc.messages import instant
@@ -63,6 +63,7 @@ PAYER_FIELDS = (
     "max_spend_per_day_micros",
     "max_spend_per_month_micros",
     "max_costly_calls_per_day",
+    "user_principal_name",
 )
 
 
@@ -119,6 +120,7 @@ def balance_response(
         postpaid_held_micros=balance.postpaid_held_micros,
         spent_today_micros=balance.spent_today_micros,
         spent_this_month_micros=balance.spent_this_month_micros,
+        lots=[_lot(lot) for lot in balance.lots],
     )
 
 
@@ -135,6 +137,8 @@ def entry_message(entry: Entry) -> pb.Entry:
         pools=[_movement(moved) for moved in entry.pools],
         postpaid_delta_micros=entry.postpaid_delta_micros,
         postpaid_held_delta_micros=entry.postpaid_held_delta_micros,
+        payer_id=entry.payer_id,
+        reason=entry.reason,
     )
 
 
@@ -157,6 +161,16 @@ def proof_response(proof: journal.Proof) -> pb.CheckConservationResponse:
         version_gaps=proof.version_gaps,
         pool_difference_seconds=proof.pool_difference_seconds,
         postpaid_difference_micros=proof.postpaid_difference_micros,
+    )
+
+
+def _lot(lot: Lot) -> pb.Lot:
+    return pb.Lot(
+        funding_id=lot.funding_id,
+        left_micros=lot.left_micros,
+        expire_time=instant(lot.expires_ms),
+        fund_time=instant(lot.funded_ms),
+        amount_micros=lot.amount_micros,
     )
 
 

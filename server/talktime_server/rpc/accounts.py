@@ -9,13 +9,12 @@ from google.protobuf.message import Message
 
 from talktime.v1 import account_service_pb2 as pb
 from talktime_server.decision import licensing
-from talktime_server.decision.pools import pools_for, pools_of
-from talktime_server.failure import Conflict, NotServed
+from talktime_server.failure import Conflict
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal
 from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.profiles import Payer
-from talktime_server.rpc import messages, pages
+from talktime_server.rpc import pages
 from talktime_server.rpc.account_checks import (
     MAX_BLOCK_REASON,
     check_payer,
@@ -24,7 +23,6 @@ from talktime_server.rpc.account_checks import (
     checked_tenant,
 )
 from talktime_server.rpc.account_messages import (
-    balance_response,
     block_message,
     entry_message,
     payer_message,
@@ -33,7 +31,6 @@ from talktime_server.rpc.account_messages import (
 )
 from talktime_server.rpc.account_methods import OPERATORS, READERS, WRITERS, account_method
 from talktime_server.rpc.decoding import Checks
-from talktime_server.rpc.messages import instant
 from talktime_server.rpc.shapes import BULK_BODY_BYTES, Identity, Method
 
 MAX_AMOUNT = 10**12
@@ -80,16 +77,10 @@ class Accounts:
             account_method(
                 "AssignLicenses", pb.AssignLicensesRequest, WRITERS, self._assign_licenses
             ),
-            account_method("AddFunds", pb.AddFundsRequest, OPERATORS, self._add_funds),
-            account_method("GetBalance", pb.GetBalanceRequest, READERS, self._get_balance),
             account_method("ListEntries", pb.ListEntriesRequest, READERS, self._list_entries),
             account_method(
                 "CheckConservation", pb.CheckConservationRequest, READERS, self._conservation
             ),
-            account_method("SetRechargeRule", pb.SetRechargeRuleRequest, WRITERS, _not_served),
-            account_method("ListCalls", pb.ListCallsRequest, READERS, _not_served),
-            account_method("GetUsageReport", pb.GetUsageReportRequest, READERS, _not_served),
-            account_method("ExportCalls", pb.ExportCallsRequest, READERS, _not_served),
         ]
 
     async def _put_tenant(self, request: pb.PutTenantRequest, identity: Identity) -> Message:
@@ -220,37 +211,6 @@ class Accounts:
         )
         return pb.AssignLicensesResponse(payer=payer_message(payer))
 
-    async def _add_funds(self, request: pb.AddFundsRequest, identity: Identity) -> Message:
-        checks = Checks()
-        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        checks.call_id("funding_id", request.funding_id)
-        checks.micros("amount_micros", request.amount_micros, 1, MAX_AMOUNT)
-        checks.count("expire_days", request.expire_days, 0, MAX_EXPIRE_DAYS)
-        checks.done()
-        days = request.expire_days or DEFAULT_EXPIRE_DAYS
-        tenant = await self._directory.fresh_tenant(tenant_id)
-        funding = await self._ledger.funds.add(
-            tenant_id, request.funding_id, request.amount_micros, days
-        )
-        return pb.AddFundsResponse(
-            balance=messages.balance(funding.money, tenant),
-            expire_time=instant(funding.expires_ms),
-            replayed=funding.replayed,
-        )
-
-    async def _get_balance(self, request: pb.GetBalanceRequest, identity: Identity) -> Message:
-        checks = Checks()
-        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        checks.id("payer_id", request.payer_id, required=False)
-        checks.done()
-        payer = None
-        if request.payer_id:
-            payer = await self._directory.payer(tenant_id, request.payer_id)
-        tenant = await self._directory.fresh_tenant(tenant_id)
-        balance = await self._ledger.balance(tenant)
-        meters = await self._ledger.meters(tenant_id, pools_for(tenant, payer))
-        return balance_response(balance, tenant, pools_of(tenant, meters.counts, meters.uses))
-
     async def _list_entries(self, request: pb.ListEntriesRequest, identity: Identity) -> Message:
         checks = Checks()
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
@@ -270,10 +230,6 @@ class Accounts:
     ) -> Message:
         tenant = await self._directory.fresh_tenant(_tenant_id(request, identity))
         return proof_response(await self._journal.prove(tenant))
-
-
-async def _not_served(request: Message, identity: Identity) -> Message:
-    raise NotServed("NOT_SERVED", "this method is not served yet")
 
 
 def _tenant_id(request: Any, identity: Identity) -> str:
