@@ -147,7 +147,9 @@ class Sums:
     truncated: bool
 
 
-_COLUMNS: tuple[Column[Any], ...] = tuple(_ROWS[field.name] for field in fields(UsageRow))
+_NAMES = [field.name for field in fields(UsageRow)]
+_COLUMNS: tuple[Column[Any], ...] = tuple(_ROWS[name] for name in _NAMES)
+_CALLER, _CALLEE, _PAYER = map(_NAMES.index, ("caller_number", "callee_number", "payer_id"))
 
 
 class UsageReports:
@@ -207,6 +209,7 @@ class UsageReports:
     async def _read(self, ask: Select[Any], country: str) -> list[UsageRow]:
         async with self._database.connect() as connection:
             found = (await connection.execute(ask)).all()
+        await asyncio.sleep(0)  # others have their turn between reading rows and telling them
         digits = masking.masked_digits(country)
         return [_usage_row(row, digits) for row in found]
 
@@ -260,12 +263,15 @@ def _meant(tenants: Collection[str] | None, picked: Picked) -> ColumnElement[boo
 
 
 def _usage_row(row: Row[Any], digits: int) -> UsageRow:
-    fields_of = row._asdict()
-    numbers = masking.shown(row.caller_number, row.callee_number, row.call_type, digits)
-    fields_of["caller_number"], fields_of["callee_number"] = numbers
+    """A row as it is shown. It costs some microseconds: an export has a million of them."""
+    values: list[Any] = list(row)
+    if digits:
+        values[_CALLER], values[_CALLEE] = masking.shown(
+            row.caller_number, row.callee_number, row.call_type, digits
+        )
     if row.call_type.startswith("UCAP"):
-        fields_of["payer_id"] = ""  # rows of bots name nobody (domain.md 7)
-    return UsageRow(**fields_of)
+        values[_PAYER] = ""  # rows of bots name nobody (domain.md 7)
+    return UsageRow(*values)
 
 
 def _position(row: UsageRow) -> str:
