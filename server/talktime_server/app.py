@@ -27,6 +27,7 @@ from talktime_server.ledger.decks import Decks
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal
 from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.recharges import Recharges
 from talktime_server.ledger.shadows import Shadows
 from talktime_server.ledger.store import Store
 from talktime_server.ledger.sweeper import Sweeper
@@ -37,6 +38,7 @@ from talktime_server.rpc.authorization import Authorization
 from talktime_server.rpc.decks import RateDecks
 from talktime_server.rpc.edge import Edge
 from talktime_server.rpc.exchange import Exchange
+from talktime_server.rpc.funds import Funds
 from talktime_server.rpc.health import SERVICES, Health
 from talktime_server.rpc.limiter import Limits
 from talktime_server.rpc.reflection import Reflection
@@ -132,7 +134,7 @@ async def open_app(settings: Settings) -> App:
     emergencies = Emergencies(directory=ground.directory, plan=plan, ledger=ground.ledger)
     reports, watching = _reports(ground), _watching(ground)
     rate_decks = RateDecks(directory=ground.directory, decks=decks, prices=prices, counts=counts)
-    rooms = (_accounts(ground), rate_decks, reports)
+    rooms = (_accounts(ground), _funds(ground), rate_decks, reports)
     health = Health()
     edge = _edge(
         settings,
@@ -155,18 +157,32 @@ def _accounts(ground: _Ground) -> _Room:
     )
 
 
+def _funds(ground: _Ground) -> Funds:
+    return Funds(
+        directory=ground.directory,
+        ledger=ground.ledger,
+        recharges=Recharges(ground.store),
+        adviser=_adviser(ground),
+        min_funding_micros=ground.settings.min_funding * UNIT_MICROS,
+    )
+
+
 def _reports(ground: _Ground) -> Reports:
-    settings, database = ground.settings, ground.database
+    return Reports(
+        directory=ground.directory,
+        reports=UsageReports(ground.database),
+        advice=_adviser(ground),
+        ledger=ground.ledger,
+    )
+
+
+def _adviser(ground: _Ground) -> Adviser:
+    settings = ground.settings
     smallest = Smallest(
         funding_micros=settings.min_funding * UNIT_MICROS,
         trigger_micros=settings.min_trigger * UNIT_MICROS,
     )
-    return Reports(
-        directory=ground.directory,
-        reports=UsageReports(database),
-        advice=Adviser(database, smallest),
-        ledger=ground.ledger,
-    )
+    return Adviser(ground.database, smallest)
 
 
 def _watching(ground: _Ground) -> Watching:

@@ -107,6 +107,7 @@ def check_payer(checks: Checks, field: str, asked: pb.Payer) -> Payer:
     """
     checks.id(f"{field}.payer_id", asked.payer_id)
     checks.number(f"{field}.phone_number", asked.phone_number, required=False)
+    checks.text(f"{field}.user_principal_name", asked.user_principal_name, MAX_NAME)
     checked_skus(checks, f"{field}.licenses", asked.licenses)
     _check_common(checks, field, asked, _PAYER_RANGES)
     fields = _plain(asked, PAYER_FIELDS)
