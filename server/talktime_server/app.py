@@ -14,6 +14,7 @@ from talktime_server.archive.advice import Adviser, Smallest
 from talktime_server.archive.database import Database
 from talktime_server.archive.reports import UsageReports
 from talktime_server.config import Settings
+from talktime_server.config_kinds import secret
 from talktime_server.decision import catalog
 from talktime_server.decision.calls import Calls
 from talktime_server.decision.emergency import Emergencies
@@ -33,6 +34,8 @@ from talktime_server.ledger.store import Store
 from talktime_server.ledger.sweeper import Sweeper
 from talktime_server.ledger.upgrade import Upgrade
 from talktime_server.ledger.versions import Versions
+from talktime_server.payments.payments import Payments
+from talktime_server.payments.providers import gateways
 from talktime_server.rpc.accounts import Accounts
 from talktime_server.rpc.authorization import Authorization
 from talktime_server.rpc.decks import RateDecks
@@ -41,12 +44,15 @@ from talktime_server.rpc.exchange import Exchange
 from talktime_server.rpc.funds import Funds
 from talktime_server.rpc.health import SERVICES, Health
 from talktime_server.rpc.limiter import Limits
+from talktime_server.rpc.recharge_checks import RuleBounds
+from talktime_server.rpc.recharges import Recharges as RechargeRules
 from talktime_server.rpc.reflection import Reflection
 from talktime_server.rpc.reports import Reports
 from talktime_server.rpc.shapes import Method, Stream
 from talktime_server.rpc.tokens import Tokens
 from talktime_server.rpc.watching import Watching
 from talktime_server.work.beside import Work, ended, kept_running
+from talktime_server.work.charging import Charging
 
 PROBE_PERIOD_S = 0.5
 UNIT_MICROS = 1_000_000
@@ -60,11 +66,10 @@ class App:
 
     edge: Edge
     health: Health
-    store: Store
-    database: Database
     emergencies: Emergencies
     counts: ShadowCounts
     tasks: tuple[asyncio.Task[None], ...]
+    ground: "_Ground"
 
     async def drain(self) -> None:
         """Health says that we stop, and open streams are asked to end."""
@@ -79,19 +84,20 @@ class App:
             log.error("emergency_records_lost")
         if not await self.counts.flush():
             log.error("shadow_counts_lost")
-        await self.database.close()
-        await self.store.close()
+        await self.ground.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What every room stands on. The database is opened by whoever first asks it something."""
+    """What every room stands on. Database and payment providers are asked seldom here, and opened then."""
 
     settings: Settings
     store: Store
     ledger: Ledger
     directory: Directory
     database: Database
+    recharges: Recharges
+    payments: Payments
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -102,7 +108,21 @@ class _Ground:
             refusal_ttl_s=settings.refusal_ttl_seconds,
         )
         directory = Directory(store, catalog.counted_licenses)
-        return cls(settings, store, ledger, directory, Database(settings.archive))
+        return cls(
+            settings,
+            store,
+            ledger,
+            directory,
+            Database(settings.archive),
+            Recharges(store),
+            Payments(gateways(settings, secret)),
+        )
+
+    async def close(self) -> None:
+        """Lets go of everything outside this process."""
+        await self.payments.close()
+        await self.database.close()
+        await self.store.close()
 
 
 class _Room(Protocol):
@@ -146,7 +166,7 @@ async def open_app(settings: Settings) -> App:
     sweeper = Sweeper(store, ground.ledger, ground.directory)
     probe = partial(_probe, store, health)
     tasks = _beside(probe, prices.run, counts.run, emergencies.run, sweeper.run, watching.run)
-    return App(edge, health, store, ground.database, emergencies, counts, tasks)
+    return App(edge, health, emergencies, counts, tasks, ground)
 
 
 def _accounts(ground: _Ground) -> _Room:
@@ -185,15 +205,34 @@ def _adviser(ground: _Ground) -> Adviser:
     return Adviser(ground.database, smallest)
 
 
-def _watching(ground: _Ground) -> Watching:
-    async def no_recharge(_: str) -> None:
-        return None
+def _recharging(ground: _Ground) -> _Room:
+    settings = ground.settings
+    charging = Charging(
+        ground.recharges,
+        funds=ground.ledger.funds,
+        directory=ground.directory,
+        payments=ground.payments,
+    )
+    bounds = RuleBounds(
+        min_trigger_micros=settings.min_trigger * UNIT_MICROS,
+        min_funding_micros=settings.min_funding * UNIT_MICROS,
+        gateways=gateways(settings, secret).keys(),
+    )
+    return RechargeRules(
+        ground.recharges,
+        charging=charging,
+        directory=ground.directory,
+        ledger=ground.ledger,
+        bounds=bounds,
+    )
 
+
+def _watching(ground: _Ground) -> Watching:
     return Watching(
         directory=ground.directory,
         ledger=ground.ledger,
         versions=Versions(ground.store),
-        recharge_of=no_recharge,
+        recharges=ground.recharges,
     )
 
 

@@ -5,20 +5,37 @@ do twice. Of several back offices on one store, one works and the others stand b
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
+from starlette.applications import Starlette
 
 from talktime_server.archive.database import Database
 from talktime_server.config import Settings
-from talktime_server.failure import ArchiveAway, Failure
+from talktime_server.config_kinds import secret
+from talktime_server.decision import catalog
+from talktime_server.failure import ArchiveAway, Failure, Unsafe
+from talktime_server.ledger.directory import Directory
+from talktime_server.ledger.funds import Funds
 from talktime_server.ledger.lease import Lease
+from talktime_server.ledger.recharges import Recharges
 from talktime_server.ledger.store import Store
+from talktime_server.payments.gateway import Gateway
+from talktime_server.payments.incoming import Incoming
+from talktime_server.payments.listening import listening
+from talktime_server.payments.payments import Payments
+from talktime_server.payments.providers import Later, callers_back, gateways
 from talktime_server.work.beside import Work, ended, kept_running
+from talktime_server.work.charging import Charging
+from talktime_server.work.events import Events
+from talktime_server.work.recharge import RechargeWorker
 
 # Nobody waits for the answers here, so a store may take its time.
 STORE_TIMEOUT_S = 2.0
 OPEN_FIRST_S, OPEN_MOST_S = 0.5, 5.0
+PORT_PAUSE_S = 5.0
 
 _log = structlog.get_logger("talktime.back_office")
 
@@ -29,17 +46,24 @@ class BackOffice:
 
     store: Store
     database: Database
+    payments: Payments
     lease: Lease
     works: tuple[Work, ...]
-    """What only one of several need do."""
+    """What only one of several need do, with the store alone."""
+    archiving: tuple[Work, ...]
+    """The same, with the archive too."""
+    doors: tuple[Work, ...]
+    """What each of them does."""
 
     async def run(self) -> None:
         """Works until cancelled. Raises Unsafe when the archive is not one that this version may write."""
-        lease = asyncio.create_task(kept_running(self.lease.run))
+        opening = asyncio.create_task(_until_open(self.database))
+        tasks = _beside(self.lease.run, partial(self._work, opening), *self.doors)
         try:
-            await self._work()
+            await opening
+            await asyncio.Event().wait()
         finally:
-            await ended((lease,))
+            await ended((opening, *tasks))
 
     async def finish(self) -> None:
         """What must not wait for the next start."""
@@ -50,25 +74,69 @@ class BackOffice:
 
     async def close(self) -> None:
         """Lets go of everything."""
+        await self.payments.close()
         await self.database.close()
         await self.store.close()
 
-    async def _work(self) -> None:
-        await _until_open(self.database)
+    async def _work(self, opening: asyncio.Task[None]) -> None:
+        """Does what the lease is for while it is ours, and stops when it is lost."""
         while True:
             await self.lease.held.wait()
-            tasks = tuple(asyncio.create_task(kept_running(work)) for work in self.works)
+            tasks = _beside(
+                *self.works, *(partial(_after, opening, each) for each in self.archiving)
+            )
             try:
                 await self.lease.lost.wait()
             finally:
                 await ended(tasks)
 
 
+async def _after(opening: asyncio.Task[None], work: Work) -> None:
+    """Does a work once the database is open; one that never will be ends the process."""
+    await asyncio.wait([opening])
+    await work()
+
+
 async def open_back_office(settings: Settings, name: str) -> BackOffice:
-    """Builds the process; `name` is the one of those that follow each other under one supervisor."""
+    """Builds the process; `name` is the one of those that follow each other under one supervisor. Raises
+    Unsafe for secrets that no provider gave.
+    """
     store = Store(settings.store_url, timeout_s=STORE_TIMEOUT_S)
     database = Database(settings.archive)
-    return BackOffice(store, database, Lease(store, name), ())
+    providers = gateways(settings, secret)
+    _refuse_unusable(providers)
+    payments, recharges, funds = Payments(providers), Recharges(store), Funds(store)
+    directory = Directory(store, catalog.counted_licenses)
+    charging = Charging(recharges, funds=funds, directory=directory, payments=payments)
+    events = Events(recharges, charging=charging, funds=funds)
+    worker = RechargeWorker(recharges, charging)
+    called = {name: providers[name] for name in callers_back(settings)}
+    doors = (partial(_take_calls, settings, called, events),) if settings.webhook_port else ()
+    return BackOffice(store, database, payments, Lease(store, name), (worker.run,), (), doors)
+
+
+async def _take_calls(settings: Settings, called: Mapping[str, Gateway], events: Events) -> None:
+    """Serves the webhooks of the payment providers, for as long as the process lives."""
+    incoming = Starlette(routes=Incoming(called, events.take).routes())
+    try:
+        async with listening(incoming, host=settings.webhook_host, port=settings.webhook_port):
+            _log.info("webhooks_taken", port=settings.webhook_port, providers=sorted(called))
+            await asyncio.Event().wait()
+    except OSError as error:
+        _log.error("webhooks_not_taken", port=settings.webhook_port, why=error.strerror)
+        await asyncio.sleep(PORT_PAUSE_S)
+
+
+def _refuse_unusable(providers: Mapping[str, Later]) -> None:
+    for name, provider in providers.items():
+        try:
+            provider.made()
+        except ValueError as error:
+            raise Unsafe(f"the settings of {name}: {error}") from None
+
+
+def _beside(*works: Work) -> tuple[asyncio.Task[None], ...]:
+    return tuple(asyncio.create_task(kept_running(work)) for work in works)
 
 
 async def _until_open(database: Database) -> None:

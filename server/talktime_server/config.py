@@ -14,7 +14,7 @@ from talktime_server.config_kinds import (
     ARCHIVE_URL,
     DOTTED,
     FILE,
-    MAIL_ADDRESS,
+    MAIL_SENDER,
     MAIL_URL,
     PATH,
     PROVIDER_URL,
@@ -113,7 +113,7 @@ class Settings:
     """The server that takes notices by mail; empty sends none. It may hold a password."""
     smtp_ca: _File = None
     """The authority of its certificate, where the system does not know it."""
-    mail_from: Annotated[str, MAIL_ADDRESS] = ""
+    mail_from: Annotated[str, MAIL_SENDER] = ""
     stripe_key_file: _Secret = None
     stripe_webhook_secret_file: _Secret = None
     stripe_url: Annotated[str, PROVIDER_URL] = ""

@@ -5,6 +5,7 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parseaddr
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,10 @@ def _mail_url(text: str) -> str:
     return text
 
 
-def _mail_address(text: str) -> str:
-    if not _MAIL_ADDRESS.fullmatch(text) or len(text) > 254:
+def _mail_sender(text: str) -> str:
+    _, address = parseaddr(_printable(text))
+    named = text == address or text.endswith(f"<{address}>")
+    if not _MAIL_ADDRESS.fullmatch(address) or not named or len(text) > 254:
         raise ValueError(text)
     return text
 
@@ -172,7 +175,7 @@ MAIL_URL = Kind(
     "or smtp://localhost:PORT",
     _without_password,
 )
-MAIL_ADDRESS = Kind(_mail_address, "an e-mail address")
+MAIL_SENDER = Kind(_mail_sender, "an e-mail address, or a name and an address in <>")
 PROVIDER_URL = Kind(
     _provider_url,
     "https://pay.example.com/PATH, or http://localhost:PORT; no name, no query",

@@ -66,7 +66,10 @@ SECRETS = "a file with 1 to 4096 bytes that only its owner may read (chmod 600)"
                 "ftp://localhost",
             )
         ),
-        ("TALKTIME_MAIL_FROM", "Talktime <a@example.com>", "an e-mail address"),
+        *(
+            ("TALKTIME_MAIL_FROM", text, "an e-mail address, or a name and an address in <>")
+            for text in ("phones", "Phones <phones", "a@example.com, b@example.com")
+        ),
         ("TALKTIME_MIN_FUNDING", "-1", "a whole number from 0 to 1000000"),
         ("TALKTIME_MIN_FUNDING", "0.5", "a whole number from 0 to 1000000"),
         ("TALKTIME_STRIPE_KEY_FILE", "/no/such/file", SECRETS),

@@ -6,7 +6,7 @@ however many watch it. Now and then a watcher is told without news, so that both
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from google.protobuf.message import Message
@@ -15,11 +15,13 @@ from talktime.v1 import account_service_pb2 as pb
 from talktime_server.failure import Failure, StoreAway
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.recharges import Recharges
 from talktime_server.ledger.versions import Versions
 from talktime_server.rpc import messages
 from talktime_server.rpc.account_methods import READERS, account_stream
 from talktime_server.rpc.decoding import Checks
 from talktime_server.rpc.messages import instant
+from talktime_server.rpc.recharge_messages import recharge_message
 from talktime_server.rpc.shapes import Identity, Stream
 
 TICK_S = 0.5
@@ -29,8 +31,6 @@ QUIET_S = 60.0
 STORE_PATIENCE_S = 5.0
 
 _Reading = asyncio.Future[pb.WatchBalanceResponse]
-# A tenant's recharge as it is now; None without a rule.
-RechargeOf = Callable[[str], Awaitable[pb.Recharge | None]]
 
 
 class _Watched:
@@ -62,12 +62,12 @@ class Watching:
         directory: Directory,
         ledger: Ledger,
         versions: Versions,
-        recharge_of: RechargeOf,
+        recharges: Recharges,
     ) -> None:
         self._directory = directory
         self._ledger = ledger
         self._versions = versions
-        self._recharge_of = recharge_of
+        self._recharges = recharges
         self._watched: dict[str, _Watched] = {}
         self._somebody = asyncio.Event()
 
@@ -160,7 +160,7 @@ class Watching:
         return pb.WatchBalanceResponse(
             balance=messages.balance(balance.money, tenant),
             open_calls=balance.open_calls,
-            recharge=await self._recharge_of(tenant_id),
+            recharge=recharge_message(await self._recharges.view(tenant_id)),
             version=balance.version,
             read_time=instant(balance.read_ms),
         )
