@@ -44,6 +44,7 @@ from talktime_server.rpc.exchange import Exchange
 from talktime_server.rpc.funds import Funds
 from talktime_server.rpc.health import SERVICES, Health
 from talktime_server.rpc.limiter import Limits
+from talktime_server.rpc.notices import Notices
 from talktime_server.rpc.recharge_checks import RuleBounds
 from talktime_server.rpc.recharges import Recharges as RechargeRules
 from talktime_server.rpc.reflection import Reflection
@@ -154,7 +155,14 @@ async def open_app(settings: Settings) -> App:
     emergencies = Emergencies(directory=ground.directory, plan=plan, ledger=ground.ledger)
     reports, watching = _reports(ground), _watching(ground)
     rate_decks = RateDecks(directory=ground.directory, decks=decks, prices=prices, counts=counts)
-    rooms = (_accounts(ground), _funds(ground), rate_decks, reports)
+    rooms = (
+        _accounts(ground),
+        _funds(ground),
+        rate_decks,
+        reports,
+        _recharging(ground),
+        _notices(ground),
+    )
     health = Health()
     edge = _edge(
         settings,
@@ -181,7 +189,7 @@ def _funds(ground: _Ground) -> Funds:
     return Funds(
         directory=ground.directory,
         ledger=ground.ledger,
-        recharges=Recharges(ground.store),
+        recharges=ground.recharges,
         adviser=_adviser(ground),
         min_funding_micros=ground.settings.min_funding * UNIT_MICROS,
     )
@@ -225,6 +233,11 @@ def _recharging(ground: _Ground) -> _Room:
         ledger=ground.ledger,
         bounds=bounds,
     )
+
+
+def _notices(ground: _Ground) -> Notices:
+    private = ground.settings.private_webhooks
+    return Notices(ground.database, ground.directory, private=private)
 
 
 def _watching(ground: _Ground) -> Watching:

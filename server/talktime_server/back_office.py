@@ -6,6 +6,7 @@ do twice. Of several back offices on one store, one works and the others stand b
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,11 @@ from talktime_server.ledger.funds import Funds
 from talktime_server.ledger.lease import Lease
 from talktime_server.ledger.recharges import Recharges
 from talktime_server.ledger.store import Store
+from talktime_server.notices.clock import wall_clock_ms
+from talktime_server.notices.expiring import tell_expiring
+from talktime_server.notices.mail import Mailer, mail_server
+from talktime_server.notices.outbox import Outbox
+from talktime_server.notices.webhooks import Poster
 from talktime_server.payments.gateway import Gateway
 from talktime_server.payments.incoming import Incoming
 from talktime_server.payments.listening import listening
@@ -36,6 +42,7 @@ from talktime_server.work.recharge import RechargeWorker
 STORE_TIMEOUT_S = 2.0
 OPEN_FIRST_S, OPEN_MOST_S = 0.5, 5.0
 PORT_PAUSE_S = 5.0
+EXPIRING_PERIOD_S = 600.0
 
 _log = structlog.get_logger("talktime.back_office")
 
@@ -44,10 +51,10 @@ _log = structlog.get_logger("talktime.back_office")
 class BackOffice:
     """Everything that the process works with."""
 
-    store: Store
     database: Database
-    payments: Payments
     lease: Lease
+    closing: AsyncExitStack
+    """Lets go of everything, the last opened first."""
     works: tuple[Work, ...]
     """What only one of several need do, with the store alone."""
     archiving: tuple[Work, ...]
@@ -74,9 +81,7 @@ class BackOffice:
 
     async def close(self) -> None:
         """Lets go of everything."""
-        await self.payments.close()
-        await self.database.close()
-        await self.store.close()
+        await self.closing.aclose()
 
     async def _work(self, opening: asyncio.Task[None]) -> None:
         """Does what the lease is for while it is ours, and stops when it is lost."""
@@ -99,20 +104,60 @@ async def _after(opening: asyncio.Task[None], work: Work) -> None:
 
 async def open_back_office(settings: Settings, name: str) -> BackOffice:
     """Builds the process; `name` is the one of those that follow each other under one supervisor. Raises
-    Unsafe for secrets that no provider gave.
+    Unsafe for secrets that no provider gave, and for a mail server that cannot be one.
     """
+    closing = AsyncExitStack()
     store = Store(settings.store_url, timeout_s=STORE_TIMEOUT_S)
+    closing.push_async_callback(store.close)
     database = Database(settings.archive)
+    closing.push_async_callback(database.close)
+    try:
+        worker, doors = _recharging(settings, store, closing)
+        outbox = _outbox(settings, database, closing)
+    except ValueError as error:
+        await closing.aclose()
+        raise Unsafe(str(error)) from None
+    archiving = (outbox.run, partial(_tell_expiring, database))
+    return BackOffice(database, Lease(store, name), closing, (worker.run,), archiving, doors)
+
+
+def _recharging(
+    settings: Settings, store: Store, closing: AsyncExitStack
+) -> tuple[RechargeWorker, tuple[Work, ...]]:
+    """The worker, and where providers call back. Raises ValueError for what no provider gave."""
     providers = gateways(settings, secret)
-    _refuse_unusable(providers)
     payments, recharges, funds = Payments(providers), Recharges(store), Funds(store)
+    closing.push_async_callback(payments.close)
+    for name, provider in providers.items():
+        _refuse_unusable(name, provider)
     directory = Directory(store, catalog.counted_licenses)
     charging = Charging(recharges, funds=funds, directory=directory, payments=payments)
     events = Events(recharges, charging=charging, funds=funds)
-    worker = RechargeWorker(recharges, charging)
     called = {name: providers[name] for name in callers_back(settings)}
     doors = (partial(_take_calls, settings, called, events),) if settings.webhook_port else ()
-    return BackOffice(store, database, payments, Lease(store, name), (worker.run,), (), doors)
+    return RechargeWorker(recharges, charging), doors
+
+
+def _outbox(settings: Settings, database: Database, closing: AsyncExitStack) -> Outbox:
+    """What delivers notices; without a mail server mails wait. Raises ValueError."""
+    poster, mailer = Poster(private=settings.private_webhooks), None
+    closing.push_async_callback(poster.close)
+    if settings.smtp_url:
+        authority = str(settings.smtp_ca) if settings.smtp_ca else None
+        server = mail_server(settings.smtp_url)
+        mailer = Mailer(server, settings.mail_from, authority=authority)
+        closing.callback(mailer.close)
+    return Outbox(database, mailer=mailer, poster=poster)
+
+
+async def _tell_expiring(database: Database) -> None:
+    """Tells of credits that expire soon; nobody notices whether ten minutes earlier or later."""
+    while True:
+        try:
+            await tell_expiring(database, wall_clock_ms())
+        except Failure as failure:
+            _log.warning("expiring_not_told", reason=failure.reason)
+        await asyncio.sleep(EXPIRING_PERIOD_S)
 
 
 async def _take_calls(settings: Settings, called: Mapping[str, Gateway], events: Events) -> None:
@@ -127,12 +172,11 @@ async def _take_calls(settings: Settings, called: Mapping[str, Gateway], events:
         await asyncio.sleep(PORT_PAUSE_S)
 
 
-def _refuse_unusable(providers: Mapping[str, Later]) -> None:
-    for name, provider in providers.items():
-        try:
-            provider.made()
-        except ValueError as error:
-            raise Unsafe(f"the settings of {name}: {error}") from None
+def _refuse_unusable(name: str, provider: Later) -> None:
+    try:
+        provider.made()
+    except ValueError as error:
+        raise ValueError(f"the settings of {name}: {error}") from None
 
 
 def _beside(*works: Work) -> tuple[asyncio.Task[None], ...]:

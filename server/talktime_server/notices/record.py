@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from talktime_server.failure import NotFound
 from talktime_server.notices import notice, sql
 from talktime_server.notices.notice import Channel, Notice
-from talktime_server.notices.rendering import summary_of
 from talktime_server.notices.tables import deliveries, notices
 from talktime_server.notices.values import told_of
 from talktime_server.words import DeliveryState, NoticeKind
@@ -122,6 +121,9 @@ async def _with_deliveries(
 
 
 def _recorded(row: RowMapping, each: Sequence[Delivered]) -> Recorded:
+    # Here and not above: serving processes seldom show notices, and start without a template engine.
+    from talktime_server.notices.rendering import summary_of
+
     kind, told = told_of(row)
     return Recorded(told.notice_id, kind, summary_of(kind, told), told.noticed_ms, tuple(each))
 
