@@ -1,9 +1,15 @@
-"""The journal read back: its lines, and the proof that money and minutes are conserved."""
+"""The journal read back: its lines, and the proof that money and minutes are conserved.
+
+The store forgets lines that are in the archive. Whoever reads here does not notice: what is archived comes from there, and
+the rest from the store. Between two looks lines may have moved from one to the other; a tenant's lines are numbered without
+gaps, so that is seen, and looked at again.
+"""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from talktime_server.failure import NotFound, StoreAway
 from talktime_server.ledger import keys
@@ -56,30 +62,60 @@ class Proof:
         )
 
 
-class Journal:
-    """Reads the entries of tenants."""
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What a tenant's archived lines come to, up to and with `version` (0: none is archived). Minutes are used and held seconds
+    and the time of the last change, by pool and month as "US/MCOPSTN1@202611".
+    """
 
-    def __init__(self, store: Store, ledger: Ledger) -> None:
+    version: int = 0
+    settled_micros: int = 0
+    held_micros: int = 0
+    postpaid_micros: int = 0
+    postpaid_held_micros: int = 0
+    entered_ms: int = 0
+    minutes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+class Earlier(Protocol):
+    """The archive, as it is asked for what the store may have forgotten. Raises ArchiveAway."""
+
+    async def sums(self, tenant_id: str) -> Archived:
+        """What the tenant's archived lines come to."""
+
+    async def page(
+        self, tenant_id: str, after_version: int, count: int, reference: str = ""
+    ) -> list[Entry]:
+        """Up to `count` archived lines with later versions, in their order."""
+
+
+class Journal:
+    """Reads the entries of tenants; without an archive, what the store has of them."""
+
+    def __init__(self, store: Store, ledger: Ledger, earlier: Earlier | None = None) -> None:
         self._store = store
         self._ledger = ledger
+        self._earlier = earlier
 
     async def page(
         self, tenant_id: str, after: str, count: int, reference: str = ""
     ) -> tuple[list[Entry], str]:
-        """Up to `count` lines after a position, and the position to go on from, empty at the end."""
-        found: list[Entry] = []
-        scanned = 0
-        async for position, entry in self._stream(tenant_id, after):
-            scanned += 1
-            if entry and reference in ("", entry.reference):
-                found.append(entry)
-            if len(found) == count or scanned == MOST_SCANNED:
-                return found, position
-        return found, ""
+        """Up to `count` lines after a position, and the position to go on from, empty at the end. Raises
+        ArchiveAway.
+        """
+        place = _Place.read(after)
+        for patience in range(ROUNDS, 0, -1):
+            # The last time what is missing is passed over: a listing shows what there is.
+            strict = self._earlier is not None and patience > 1
+            try:
+                return await self._page(tenant_id, place, count, reference, strict=strict)
+            except _Gap:
+                place = _Place(place.version)  # what the stream has no more, the archive has by now
+        raise AssertionError("the last round is not strict")
 
     async def prove(self, tenant: Tenant) -> Proof:
         """Reads balance, open calls and journal until none of them moved meanwhile. Raises
-        StoreAway when they keep moving.
+        StoreAway when they keep moving, and ArchiveAway.
         """
         for _ in range(ROUNDS):
             balance = await self._ledger.balance(tenant)
@@ -92,6 +128,40 @@ class Journal:
             if (await self._ledger.balance(tenant)).version == balance.version:
                 return _proof(balance, held, moved, rows)
         raise StoreAway("CONTENDED", "the tenant's calls keep moving; try at a quieter moment")
+
+    async def _page(
+        self, tenant_id: str, place: "_Place", count: int, reference: str, *, strict: bool
+    ) -> tuple[list[Entry], str]:
+        found, version = await self._archived(tenant_id, place, count, reference)
+        if len(found) == count:
+            return found, _Place(found[-1].version).text()
+        scanned = 0
+        async for position, entry in self._stream(tenant_id, place.position):
+            scanned += 1
+            if entry and entry.version > version:
+                if strict and entry.version > version + 1:
+                    raise _Gap
+                version = entry.version
+                if reference in ("", entry.reference):
+                    found.append(entry)
+            if len(found) == count or scanned == MOST_SCANNED:
+                return found, _Place(version, position).text()
+        if strict and await self._archived_beyond(tenant_id, version):
+            raise _Gap
+        return found, ""
+
+    async def _archived(
+        self, tenant_id: str, place: "_Place", count: int, reference: str
+    ) -> tuple[list[Entry], int]:
+        """What the archive has of a page, and the version up to which it was looked at. Who goes on in
+        the stream was behind the archive before.
+        """
+        if self._earlier is None or place.position:
+            return [], place.version
+        # In this order: lines that are archived in between are found twice rather than never.
+        last = (await self._earlier.sums(tenant_id)).version
+        found = await self._earlier.page(tenant_id, place.version, count, reference)
+        return found, max(place.version, last, *(entry.version for entry in found))
 
     async def _held_by_calls(self, tenant_id: str) -> "_Sums":
         ids = await self._store.command("ZRANGE", keys.open_calls(tenant_id), 0, -1)
@@ -108,11 +178,21 @@ class Journal:
         return sums
 
     async def _moved(self, tenant_id: str) -> "_Sums":
-        sums = _Sums()
-        async for _, entry in self._stream(tenant_id, ""):
-            if entry:
-                sums.add(entry)
+        """All lines added up; a gap behind the archive may be lines that just went there."""
+        for _ in range(ROUNDS):
+            archived = await self._earlier.sums(tenant_id) if self._earlier else Archived()
+            sums = _Sums.of(archived)
+            async for _, entry in self._stream(tenant_id, ""):
+                if entry and entry.version > archived.version:
+                    sums.add(entry)
+            if not sums.gaps and not await self._archived_beyond(tenant_id, sums.version):
+                break
         return sums
+
+    async def _archived_beyond(self, tenant_id: str, version: int) -> bool:
+        """Whether lines that the stream did not show went to the archive meanwhile."""
+        earlier = self._earlier
+        return earlier is not None and (await earlier.sums(tenant_id)).version > version
 
     async def _stream(self, tenant_id: str, after: str) -> AsyncIterator[tuple[str, Entry | None]]:
         """Every position of the tenant's shard, with the entry where it is the tenant's."""
@@ -125,6 +205,27 @@ class Journal:
                 yield after, entry_of(after, fields) if fields[b"t"] == wanted else None
             if len(rows) < PAGE:
                 return
+
+
+class _Gap(Exception):
+    """The stream does not go on where the archive ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a listing is: behind a version of the tenant, and in the stream behind a position."""
+
+    version: int
+    position: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> "_Place":
+        """What `text` gave; the talktime before this one gave the position alone."""
+        version, _, position = text.partition(" ")
+        return cls(int(version), position) if version.isdigit() else cls(0, version)
+
+    def text(self) -> str:
+        return f"{self.version} {self.position}".rstrip()
 
 
 @dataclass(slots=True)
@@ -142,6 +243,23 @@ class _Sums:
     entries: int = 0
     gaps: int = 0
     version: int = 0
+
+    @classmethod
+    def of(cls, archived: Archived) -> "_Sums":
+        """What comes before the lines that the store has."""
+        sums = cls(
+            archived.settled_micros,
+            archived.held_micros,
+            archived.postpaid_micros,
+            archived.postpaid_held_micros,
+            newest_ms=archived.entered_ms,
+            entries=archived.version,
+            version=archived.version,
+        )
+        for name, (used, held, at_ms) in archived.minutes.items():
+            sums.minutes[name, "used"], sums.minutes[name, "held"] = used, held
+            sums.moved_ms[name] = at_ms
+        return sums
 
     def add(self, entry: Entry) -> None:
         self.settled += entry.settled_delta_micros
