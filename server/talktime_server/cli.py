@@ -6,21 +6,28 @@ import typer
 
 from talktime_server.commands import (
     accounts,
+    advice,
     batches,
     blocks,
     calls,
     catalogue,
     doctor,
+    export,
+    funds,
     imports,
     licences,
     limits,
+    notices,
     payers,
     policies,
     pools,
     rates,
+    recharges,
     service,
     tenants,
     tokens,
+    usage,
+    webhooks,
 )
 from talktime_server.commands.exits import MEANINGS
 
@@ -49,7 +56,13 @@ app.add_typer(policies.group, name="policy", help="Where users and conferences m
 app.add_typer(limits.group, name="limit", help="How much may be called and spent, and where to.")
 app.add_typer(pools.group, name="pool", help="The minutes of plans in this month.")
 app.add_typer(blocks.group, name="block", help="Who may not call, why, and the record of it.")
-app.add_typer(accounts.funds, name="funds", help="Adds credits.")
+app.add_typer(funds.group, name="funds", help="Credits: added, corrected, taken back, watched.")
+app.add_typer(recharges.group, name="recharge", help="Credits that are bought when they run low.")
+app.add_typer(notices.group, name="notices", help="What admins are told, by mail and webhook.")
+notices.group.add_typer(webhooks.group, name="webhook", help="Where notices are posted to.")
+app.add_typer(usage.group, name="usage", help="Which calls there were, and their sums.")
+export.add_to(app)
+advice.add_to(app)
 app.add_typer(rates.group, name="rates", help="Decks of rates: import, activate, show.")
 app.add_typer(calls.group, name="call", help="What a router asks, by hand.")
 batches.add_to(calls.group)

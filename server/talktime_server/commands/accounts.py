@@ -1,56 +1,23 @@
-"""`talktime funds`, `balance`, `entries` and `conservation`: a tenant's money, its journal, and the proof of both."""
+"""`talktime balance`, `entries` and `conservation`: a tenant's money, its journal, and the proof of both."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from talktime_server.commands.exits import Exit
-from talktime_server.commands.money import decimal_of, micros_of, money, signed
+from talktime_server.commands.funds import money_facts, outlook
+from talktime_server.commands.money import decimal_of, money, signed
 from talktime_server.commands.output import facts, instant, line, table
 from talktime_server.commands.session import Session, asks
 
 if TYPE_CHECKING:
-    from talktime import Balance, Client, Conservation, Entry, PoolMovement, TenantBalance
-
-funds = typer.Typer(no_args_is_help=True)
-
-
-@asks(funds, "add")
-def add(
-    session: Session,
-    amount: Annotated[
-        int, typer.Argument(metavar="AMOUNT", parser=micros_of, help="How much, as 25 or 0.50.")
-    ],
-    funding_id: Annotated[
-        str,
-        typer.Option(
-            "--id",
-            help="The purchase, as an invoice number: it is added once, however often asked.",
-        ),
-    ],
-    expire_days: Annotated[
-        int, typer.Option(min=0, help="Days until what is unused is lost; 0 is 365.")
-    ] = 0,
-) -> None:
-    """Adds credits to a tenant, once per id.
-
-    Example: talktime funds add 25 --id INV-2041 --tenant contoso
-    """
-    with session.client() as client:
-        receipt = client.add_funds(funding_id, amount, expire_days=expire_days)
-    pairs = [
-        ("Added", money(amount, receipt.balance.currency_code if receipt.balance else "")),
-        ("Answer", "the first one again: it was added before" if receipt.replayed else ""),
-        *_money(receipt.balance),
-        ("Unused credits end", instant(receipt.expire_time)),
-    ]
-    session.show(receipt, facts("", pairs))
+    from talktime import Client, Conservation, Entry, PoolMovement, TenantBalance
 
 
 def balance(session: Session) -> None:
     """Shows a tenant's money: what is there, what is set aside, and what became of all that was ever added.
 
-    Its minutes: talktime pool list. All of it on one page: talktime tenant show.
+    What is left of each funding: talktime funds show. Its minutes: talktime pool list. All of it on one page: talktime tenant show.
 
     Example: talktime balance --tenant contoso
     """
@@ -59,7 +26,7 @@ def balance(session: Session) -> None:
     now = answer.balance
     currency = now.currency_code if now else ""
     pairs = [
-        *_money(now),
+        *money_facts(now),
         ("Added in all", money(answer.loaded_micros, currency)),
         ("Spent from credits", money(answer.spent_micros, currency)),
         ("Expired", money(answer.expired_micros, currency)),
@@ -70,7 +37,7 @@ def balance(session: Session) -> None:
         *invoice_facts(answer, currency),
         ("Open calls", answer.open_calls),
         ("Holds ended by time", answer.abandoned_calls),
-        ("Unused credits end", instant(answer.expire_time)),
+        *outlook(answer),
     ]
     session.show(answer, facts("", pairs))
 
@@ -91,7 +58,7 @@ def entries(
     with session.client() as client:
         found = list(client.list_entries(reference_id=reference, page_size=500))
     found = found[-last:] if last else found
-    columns = (
+    columns: tuple[str, ...] = (
         ">Line",
         "When",
         "What",
@@ -102,7 +69,10 @@ def entries(
         ">Invoice",
         "Minutes used and held",
     )
-    session.show({"entries": found}, table("", columns, map(_entry_row, found)))
+    if any(entry.reason for entry in found):
+        columns = (*columns, "Why")
+    rows = [_entry_row(entry)[: len(columns)] for entry in found]
+    session.show({"entries": found}, table("", columns, rows))
 
 
 def conservation(session: Session) -> None:
@@ -176,16 +146,6 @@ def _tenant_ids(client: "Client") -> list[str]:
     return [tenant.tenant_id for tenant in client.list_tenants(page_size=500)]
 
 
-def _money(now: "Balance | None") -> list[tuple[str, object]]:
-    if now is None:
-        return []
-    return [
-        ("Balance", money(now.settled_micros, now.currency_code)),
-        ("Set aside for calls", money(now.held_micros, now.currency_code)),
-        ("Free", money(now.available_micros, now.currency_code)),
-    ]
-
-
 def _entry_row(entry: "Entry") -> tuple[object, ...]:
     return (
         entry.version,
@@ -197,6 +157,7 @@ def _entry_row(entry: "Entry") -> tuple[object, ...]:
         f"{entry.seconds} s" if entry.seconds else "",
         _invoice(entry),
         "; ".join(map(_moved, entry.pools)),
+        entry.reason,
     )
 
 

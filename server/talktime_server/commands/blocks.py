@@ -9,6 +9,7 @@ import typer
 from talktime_server.commands.output import instant, plain, table
 from talktime_server.commands.payers import PayerId, show_payer
 from talktime_server.commands.session import Session, asks
+from talktime_server.commands.spreadsheets import quiet
 
 if TYPE_CHECKING:
     from talktime import Block
@@ -17,8 +18,6 @@ group = typer.Typer(no_args_is_help=True)
 
 # Of the blocked users report, with the payer's id before them.
 _COLUMNS = ("Payer", "Name", "Number", "Reason", "Action", "Time")
-# A spreadsheet runs a cell that begins like this. A number's "+" is left: numbers are only digits after it.
-_FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @asks(group, "add")
@@ -80,16 +79,9 @@ def _write(blocks: "list[Block]") -> None:
     written = csv.writer(sys.stdout)
     written.writerow(_COLUMNS)
     for block in blocks:
-        payer_id, name, number, *rest = _cells(block)
-        cells = [payer_id, _quiet(name), number, *map(_quiet, rest)]
-        written.writerow([*cells, plain(block.block_time)])
+        written.writerow([*map(quiet, _cells(block)), plain(block.block_time)])
 
 
 def _cells(block: "Block") -> tuple[str, ...]:
     action = "blocked" if block.blocked else "unblocked"
     return (block.payer_id, block.display_name, block.phone_number, block.reason, action)
-
-
-def _quiet(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_MARKS) else text

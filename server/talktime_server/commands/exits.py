@@ -34,7 +34,7 @@ MEANINGS = {
     Exit.FAILED: "a check failed, or something broke",
     Exit.USAGE: "the command line, a setting or a field is wrong",
     Exit.REFUSED: "the call was refused",
-    Exit.NOT_FOUND: "there is no such tenant, payer, call, deck or token",
+    Exit.NOT_FOUND: "there is no such tenant, payer, call, deck, funding or the like",
     Exit.UNREACHABLE: "the service or its store cannot be asked now",
     Exit.NOT_ALLOWED: "there is no token, or it may not do this",
     Exit.CONFLICT: "the id was used for something else, or the state forbids it",
@@ -175,6 +175,18 @@ _UNKNOWN = {
         "There is no payer {}. `talktime payer list` shows those there are.",
     ),
     "UNKNOWN_CALL": ("call_id", "There is no call {}: it never was, or is no longer kept."),
+    "UNKNOWN_FUNDING": (
+        "funding_id",
+        "There is no funding {}. `talktime funds show` names those that are left.",
+    ),
+    "UNKNOWN_WEBHOOK": (
+        "webhook_id",
+        "There is no webhook {}. `talktime notices show` names those there are.",
+    ),
+    "UNKNOWN_NOTICE": (
+        "notice_id",
+        "There is no notice {}. `talktime notices list` shows those there are.",
+    ),
     "UNKNOWN_DECK": ("deck", "There is no deck {}. `talktime rates show` lists those stored."),
 }
 
@@ -191,5 +203,9 @@ _ADVICE = {
     "STORE_SILENT": "Whether it was done is not known: ask again with the same id, and it is done once.",
     "DeadlineExceeded": "Ask again with the same id: whatever was done is done once.",
     "IDEMPOTENCY_MISMATCH": "Choose another id, or ask exactly as before.",
+    "ARCHIVE_AWAY": "`talktime doctor` looks at the archive. Calls and money go on without it; ask again.",
+    "CREDITS_NOT_SOLD": "Such a tenant pays by invoice: `talktime tenant put TENANT --billing POSTPAID`.",
+    "REFUND_LIMIT": "`talktime entries --reference FUNDING` shows what was taken back of it.",
+    "VERSION_CHANGED": "Somebody else changed it meanwhile: look at it, and ask again.",
     "DECK_INCOMPLETE": "Import it again: rows that are there already are not doubled.",
 }

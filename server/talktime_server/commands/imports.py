@@ -78,8 +78,9 @@ def import_(
 ) -> None:
     """Makes or changes the payers of a file; with one bad row, each is named and nothing is stored.
 
-    Columns, in any order: payer_id and country; and, as wanted, display_name, phone_number, licenses (separated by
-    spaces or semicolons) and dial_out_policy. What a file has no column for stays as it is; an empty cell empties it.
+    Columns, in any order: payer_id and country; and, as wanted, display_name, user_principal_name, phone_number, licenses
+    (separated by spaces or semicolons) and dial_out_policy. What a file has no column for stays as it is; an empty cell
+    empties it.
 
     It may be repeated: payers that are so already are left alone.
 

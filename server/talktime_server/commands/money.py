@@ -32,6 +32,11 @@ def decimal_of(micros: int) -> str:
     return f"{'-' if micros < 0 else ''}{whole:,}.{digits}"
 
 
+def amount_of(micros: int) -> str:
+    """Micros as `micros_of` reads them, exact: "1234.50"."""
+    return decimal_of(micros).replace(",", "")
+
+
 def money(micros: int, currency_code: str) -> str:
     """Micros with their currency: "25.00 USD"."""
     return f"{decimal_of(micros)} {currency_code}"

@@ -10,12 +10,23 @@ def option_of(field: str) -> str:
     """The option or argument that sets a field, as "tenant.floor_micros" or "licenses[0]"; the field itself when no
     option does, or more than one.
     """
+    if option := _WHOLE_FIELDS.get(field):
+        return option
     for part in reversed(field.split(".")):
         if option := _OPTIONS.get(part.partition(_INDEX)[0]):
             return option
     return field
 
 
+# Where one name means something else than everywhere.
+_WHOLE_FIELDS = {
+    "rule.amount_micros": "--amount",
+    "rule.expire_days": "--expire-days",
+    "filter.country": "--country",
+    "filter.payer_id": "--payer",
+    "adjustment_id": "--id",
+    "refund_id": "--id",
+}
 _OPTIONS = {
     "tenant_id": "TENANT",
     "payer_id": "PAYER",
@@ -32,6 +43,31 @@ _OPTIONS = {
     "funding_id": "--id",
     "expire_days": "--expire-days",
     "reference_id": "--reference",
+    "purchase_order": "--purchase-order",
+    "user_principal_name": "--user-principal-name",
+    "trigger_micros": "--trigger",
+    "payment_methods": "--method",
+    "max_per_day": "--per-day",
+    "max_per_month": "--per-month",
+    "max_amount_per_day_micros": "--amount-per-day",
+    "max_amount_per_month_micros": "--amount-per-month",
+    "cooling_seconds": "--cooling",
+    "low_balance_micros": "--low-balance",
+    "expiry_notice_days": "--expiry-days",
+    "admins": "EMAIL",
+    "email": "EMAIL",
+    "roles": "--role",
+    "language": "--language",
+    "webhook_id": "WEBHOOK",
+    "url": "URL",
+    "kinds": "--kind",
+    "notice_id": "NOTICE",
+    "charge_id": "--charge",
+    "outcome": "--outcome",
+    "call_type": "--type",
+    "capability": "--licence",
+    "start_time": "--from",
+    "end_time": "--to",
     "row_count": "--rows",
     "currency_code": "--currency",
     "country": "--country",

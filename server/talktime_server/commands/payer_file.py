@@ -17,7 +17,13 @@ from talktime_server.rpc.account_checks import MAX_LICENSES, MAX_NAME
 from talktime_server.rpc.decoding import Checks
 
 REQUIRED = ("payer_id", "country")
-OPTIONAL = ("display_name", "phone_number", "licenses", "dial_out_policy")
+OPTIONAL = (
+    "display_name",
+    "user_principal_name",
+    "phone_number",
+    "licenses",
+    "dial_out_policy",
+)
 COLUMNS = (*REQUIRED, *OPTIONAL)
 MAX_ROWS = 1_000_000
 _QUOTED_CHARACTERS = 40
@@ -35,6 +41,7 @@ class PayerRow:
     phone_number: str | None = None
     licenses: tuple[str, ...] | None = None
     dial_out_policy: str | None = None
+    user_principal_name: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """What the file says of the payer; what it has no column for is left as it is."""
@@ -44,6 +51,7 @@ class PayerRow:
             "phone_number": self.phone_number,
             "licenses": self.licenses,
             "dial_out_policy": self.dial_out_policy,
+            "user_principal_name": self.user_principal_name,
         }
         return {name: value for name, value in named.items() if value is not None}
 
@@ -97,6 +105,7 @@ def _row(line: int, cells: Mapping[str, str]) -> PayerRow:
         text.get("phone_number"),
         None if skus is None else _skus(skus),
         text.get("dial_out_policy"),
+        text.get("user_principal_name"),
     )
 
 
@@ -105,6 +114,7 @@ def _faults(row: PayerRow) -> list[Fault]:
     checks = Checks()
     checks.id("payer_id", row.payer_id)
     checks.text("display_name", row.display_name or "", MAX_NAME)
+    checks.text("user_principal_name", row.user_principal_name or "", MAX_NAME)
     checks.number("phone_number", row.phone_number or "", required=False)
     if row.country not in catalog.countries():
         checks.blame("country", *_country_fault(row.country))

@@ -38,6 +38,9 @@ def put(
     phone_number: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Its own number, E.164, for reports.")
     ] = None,
+    user_principal_name: Annotated[
+        str | None, typer.Option(metavar="UPN", help="Its sign-in name, for reports.")
+    ] = None,
     toll_free: Annotated[
         bool | None,
         typer.Option(
@@ -57,6 +60,7 @@ def put(
         "licenses": tuple(license_) if license_ else None,
         "display_name": name,
         "phone_number": phone_number,
+        "user_principal_name": user_principal_name,
         "toll_free_dial_in_off": None if toll_free is None else not toll_free,
     }
     given = {field: value for field, value in wanted.items() if value is not None}
@@ -107,6 +111,7 @@ def show_payer(session: Session, payer: "Payer") -> None:
     pairs = [
         ("Payer", payer.payer_id),
         ("Name", payer.display_name),
+        ("Sign-in name", payer.user_principal_name),
         ("Country", payer.country),
         ("Number", payer.phone_number),
         ("Licences", _licenses(payer.licenses)),

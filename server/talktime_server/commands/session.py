@@ -142,7 +142,11 @@ class Session:
 
 
 def asks(
-    group: typer.Typer, name: str, *, of_tenant: bool = True
+    group: typer.Typer,
+    name: str,
+    *,
+    of_tenant: bool = True,
+    context_settings: dict[str, Any] | None = None,
 ) -> Callable[[Callable[Concatenate[Session, P], None]], Callable[Concatenate[Session, P], None]]:
     """Makes a command of a function that takes a Session first: adds the session's options, and ends it well."""
 
@@ -164,7 +168,7 @@ def asks(
 
         options = _session_options(of_tenant)
         _present(run, command, [*arguments, *options])
-        group.command(name)(run)
+        group.command(name, context_settings=context_settings)(run)
         return command
 
     return register

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from talktime_server.commands.accounts import invoice_facts
+from talktime_server.commands.funds import outlook
 from talktime_server.commands.limits import prefix_facts, tenant_limits
 from talktime_server.commands.money import money
-from talktime_server.commands.output import facts, instant, line, plain, table
+from talktime_server.commands.output import facts, line, plain, table
 from talktime_server.commands.policies import policy_told
 from talktime_server.commands.pools import COLUMNS, NO_POOLS, pool_rows
 from talktime_server.commands.session import Session
@@ -16,15 +17,13 @@ if TYPE_CHECKING:
 
     from talktime import Client, Tenant, TenantBalance
 
-# Says so until a recharge can be set up.
-NO_RECHARGE = "not set up"
 Drawing = Callable[[], "RenderableType"]
 
 
 def show_page(session: Session, client: "Client", tenant: "Tenant") -> None:
     """Shows a tenant with its money and pools; programs get every field of both."""
     now = client.get_balance(tenant.tenant_id)
-    document = {**plain(tenant), "money": now, "recharge": None}
+    document = {**plain(tenant), "money": now, "recharge": now.recharge}
     session.show(document, *_drawings(tenant, now))
 
 
@@ -76,8 +75,7 @@ def _money(tenant: "Tenant", now: "TenantBalance") -> list[tuple[str, object]]:
         ("Spent today, invoice included", amount(now.spent_today_micros)),
         ("Spent this month, invoice included", amount(now.spent_this_month_micros)),
         *invoice_facts(now, tenant.currency_code, always=tenant.billing_mode == "POSTPAID"),
-        ("Unused credits end", instant(now.expire_time)),
-        ("Recharge", NO_RECHARGE),
+        *outlook(now),
         ("Open calls", now.open_calls),
     ]
 
