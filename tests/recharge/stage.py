@@ -128,13 +128,17 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    url: str, tenant_id: str, sandbox: Sandbox, *, claim_ms: int = 60_000
+    url: str,
+    tenant_id: str,
+    sandbox: Sandbox,
+    *,
+    claim_ms: int = 60_000,
+    patience: Patience = PATIENCE,
 ) -> AsyncIterator[Stage]:
     """A stage until the block ends."""
     async with open_world(url, tenant_id) as world:
-        payments = Payments(
-            sandbox.gateways(timeout_s=TIMEOUT_S), patience=PATIENCE, spacing=AT_ONCE
-        )
+        gateways = sandbox.gateways(timeout_s=patience.attempt_s)
+        payments = Payments(gateways, patience=patience, spacing=AT_ONCE)
         recharges = Recharges(world.store)
         charging = charging_of(world, recharges, payments, claim_ms)
         events = Events(recharges, charging=charging, funds=world.ledger.funds)
