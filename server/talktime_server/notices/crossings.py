@@ -181,7 +181,7 @@ async def _money(
     asked = select(
         table.c.tenant_id, table.c.settled_micros, table.c.held_micros, table.c.version
     ).where(table.c.tenant_id.in_(list(of_tenant)))
-    stored = {row[0]: _Money(*row[1:]) for row in (await connection.execute(asked)).tuples()}
+    stored = {row[0]: _Money(*row[1:]) for row in (await connection.execute(asked))}
     found = {}
     for tenant_id, lines in of_tenant.items():
         row = stored.get(tenant_id, _Money(0, 0, 0))
@@ -217,7 +217,7 @@ async def _used(
         table.c.tenant_id.in_(touched),
         table.c.month.in_(sorted({month for pools in used.values() for _, month in pools})),
     )
-    for tenant_id, pool_id, month, seconds in (await connection.execute(asked)).tuples():
+    for tenant_id, pool_id, month, seconds in await connection.execute(asked):
         if (pool_id, month) in used[tenant_id]:
             used[tenant_id][pool_id, month] += seconds
     return used
@@ -239,7 +239,7 @@ async def _charges(
         asked = select(table.c.tenant_id, table.c.charge_id).where(
             table.c.tenant_id.in_(list(of_tenant)), table.c.charge_id.in_(funded)
         )
-        for tenant_id, charge_id in (await connection.execute(asked)).tuples():
+        for tenant_id, charge_id in await connection.execute(asked):
             found[tenant_id].add(charge_id)
     return found
 
@@ -250,7 +250,7 @@ async def _read_latches(
     told: dict[str, dict[str, int]] = {tenant_id: {} for tenant_id in wanted}
     names = {name for mine in wanted.values() for name in mine}
     asked = select(latches).where(latches.c.tenant_id.in_(list(wanted)), latches.c.name.in_(names))
-    for tenant_id, name, value in (await connection.execute(asked)).tuples():
+    for tenant_id, name, value in await connection.execute(asked):
         told[tenant_id][name] = value
     return told
 

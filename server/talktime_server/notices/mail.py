@@ -150,10 +150,10 @@ def message_of(envelope: Envelope, sender: Address) -> EmailMessage:
     message["Subject"] = one_line(envelope.mail.subject)
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = f"<{envelope.delivery_id}@{sender.domain}>"
-    message["Content-Language"] = envelope.mail.language
     message["Auto-Submitted"] = "auto-generated"  # so that no holiday note answers
     message.set_content(envelope.mail.plain)
     message.add_alternative(envelope.mail.html, subtype="html")
+    message["Content-Language"] = envelope.mail.language  # last: contents take such headers along
     return message
 
 
@@ -193,10 +193,10 @@ def _failed(error: Exception) -> Outcome:
         # Only what is said of a recipient or a text is final: a server that has trouble may have none later.
         final = isinstance(error, smtplib.SMTPDataError)
         return _answered(int(error.smtp_code), final=final)
-    for kind, text in _REASONS:
-        if isinstance(error, kind):
-            return Outcome(text)
-    return Outcome("the mail server could not be reached")
+    # The library wraps what broke a talk into a word of its own.
+    causes = (error, error.__context__)
+    found = (text for kind, text in _REASONS if any(isinstance(each, kind) for each in causes))
+    return Outcome(next(found, "the mail server could not be reached"))
 
 
 def _answered(code: int, *, final: bool = True) -> Outcome:

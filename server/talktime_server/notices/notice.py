@@ -119,7 +119,7 @@ async def _tenants(
         profiles.c.tenant_id.in_(tenant_ids), profiles.c.payer_id == ""
     )
     found = {}
-    for tenant_id, body in (await connection.execute(asked)).tuples():
+    for tenant_id, body in await connection.execute(asked):
         tenant = tenant_of(body, 0)
         found[tenant_id] = (tenant.display_name, tenant.currency)
     return found

@@ -98,7 +98,7 @@ async def _count(connection: AsyncConnection, tenant_id: str, version: int) -> _
         return None
     counts: dict[str, int] = {}
     grouped = select(table.c.counts, func.count()).where(mine, table.c.counts != "")
-    for names, payers in (await connection.execute(grouped.group_by(table.c.counts))).tuples():
+    for names, payers in await connection.execute(grouped.group_by(table.c.counts)):
         for name in names.split():
             counts[name] = counts.get(name, 0) + payers
     return _Counted(version, tenant_of(body, 0), counts)

@@ -100,7 +100,7 @@ async def levels(
     table = notice_settings
     asked = select(table.c.tenant_id, table.c.low_balance_micros)
     found = await connection.execute(asked.where(table.c.tenant_id.in_(tenant_ids)))
-    return {tenant_id: tuple(json.loads(text)) for tenant_id, text in found.tuples()}
+    return {tenant_id: tuple(json.loads(text)) for tenant_id, text in found}
 
 
 async def put_settings(

@@ -4,6 +4,7 @@ Every word that a text may name is made here, from what the notice says; instant
 """
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ MOST_CHARS = 300
 LOCALES = {"en": "en", "ko": "ko", "ja": "ja", "id": "id", "zh": "zh_Hans"}
 _HOURS_END = {"id": "."}  # what stands between hours and minutes; else a colon
 _DAYS_END = {"en": ", ", "id": ", "}  # and between day and hours; else a space
+_AFTER_LETTER = re.compile(r"(?<=[^\W\d_])(?=\d)")
 _TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 _BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -76,7 +78,8 @@ def money(micros: int, currency: str, locale: Locale) -> str:
     coins = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) + 0
     if not currency:
         return str(format_decimal(coins, locale=locale))
-    return str(format_currency(coins, currency, locale=locale))
+    # A currency that goes by letters stands apart from its digits; the library leaves that out.
+    return _AFTER_LETTER.sub("\u00a0", str(format_currency(coins, currency, locale=locale)))
 
 
 def moment(ms: int, locale: Locale) -> str:
