@@ -12,6 +12,7 @@ import structlog
 
 from talktime_server.archive.advice import Adviser, Smallest
 from talktime_server.archive.database import Database
+from talktime_server.archive.history import History
 from talktime_server.archive.reports import UsageReports
 from talktime_server.config import Settings
 from talktime_server.config_kinds import secret
@@ -37,6 +38,7 @@ from talktime_server.ledger.versions import Versions
 from talktime_server.payments.payments import Payments
 from talktime_server.payments.providers import gateways
 from talktime_server.rpc.accounts import Accounts
+from talktime_server.rpc.archives import Archives
 from talktime_server.rpc.authorization import Authorization
 from talktime_server.rpc.decks import RateDecks
 from talktime_server.rpc.edge import Edge
@@ -54,8 +56,11 @@ from talktime_server.rpc.tokens import Tokens
 from talktime_server.rpc.watching import Watching
 from talktime_server.work.beside import Work, ended, kept_running
 from talktime_server.work.charging import Charging
+from talktime_server.work.opening import until_open
 
 PROBE_PERIOD_S = 0.5
+# So long a start waits for the archive; one that is away longer is opened beside the calls.
+ARCHIVE_PATIENCE_S = 1.0
 UNIT_MICROS = 1_000_000
 
 log = structlog.get_logger()
@@ -90,7 +95,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What every room stands on. Database and payment providers are asked seldom here, and opened then."""
+    """What every room stands on. Archive and payment providers may be away; calls do not need them."""
 
     settings: Settings
     store: Store
@@ -119,6 +124,11 @@ class _Ground:
             Payments(gateways(settings, secret)),
         )
 
+    @property
+    def history(self) -> History:
+        """What the store may have forgotten."""
+        return History(self.database)
+
     async def close(self) -> None:
         """Lets go of everything outside this process."""
         await self.payments.close()
@@ -141,6 +151,8 @@ async def open_app(settings: Settings) -> App:
     store = ground.store
     await _refuse_unsafe(store)
     await Upgrade(store, catalog.counted_licenses).run()
+    opening = asyncio.create_task(_open_archive(ground.database))
+    await asyncio.wait([opening], timeout=ARCHIVE_PATIENCE_S)
     decks, plan = Decks(store), catalog.number_plan()
     counts = ShadowCounts(Shadows(store))
     prices = PriceList(decks, counts)
@@ -150,7 +162,7 @@ async def open_app(settings: Settings) -> App:
         verdicts=Verdicts(plan, prices),
         prices=prices,
         ledger=ground.ledger,
-        receipts=Receipts(),
+        receipts=Receipts(ground.history),
     )
     emergencies = Emergencies(directory=ground.directory, plan=plan, ledger=ground.ledger)
     reports, watching = _reports(ground), _watching(ground)
@@ -162,6 +174,7 @@ async def open_app(settings: Settings) -> App:
         reports,
         _recharging(ground),
         _notices(ground),
+        Archives(ground.database, ground.store),
     )
     health = Health()
     edge = _edge(
@@ -174,14 +187,14 @@ async def open_app(settings: Settings) -> App:
     sweeper = Sweeper(store, ground.ledger, ground.directory)
     probe = partial(_probe, store, health)
     tasks = _beside(probe, prices.run, counts.run, emergencies.run, sweeper.run, watching.run)
-    return App(edge, health, emergencies, counts, tasks, ground)
+    return App(edge, health, emergencies, counts, (opening, *tasks), ground)
 
 
 def _accounts(ground: _Ground) -> _Room:
     return Accounts(
         directory=ground.directory,
         ledger=ground.ledger,
-        journal=Journal(ground.store, ground.ledger),
+        journal=Journal(ground.store, ground.ledger, ground.history),
     )
 
 
@@ -277,6 +290,14 @@ def _edge(
 
 def _beside(*works: Work) -> tuple[asyncio.Task[None], ...]:
     return tuple(asyncio.create_task(kept_running(work)) for work in works)
+
+
+async def _open_archive(database: Database) -> None:
+    """Here and not when it is first asked, so that no call waits meanwhile."""
+    try:
+        await until_open(database)
+    except Unsafe as unsafe:
+        log.error("archive_refused", why=str(unsafe))
 
 
 async def _refuse_unsafe(store: Store) -> None:

@@ -11,38 +11,41 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
-from starlette.applications import Starlette
 
+from talktime_server.archive.archiver import Archiver
 from talktime_server.archive.database import Database
 from talktime_server.config import Settings
 from talktime_server.config_kinds import secret
 from talktime_server.decision import catalog
-from talktime_server.failure import ArchiveAway, Failure, Unsafe
+from talktime_server.decision.pools import pools_of
+from talktime_server.failure import Failure, Unsafe
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.funds import Funds
 from talktime_server.ledger.lease import Lease
 from talktime_server.ledger.recharges import Recharges
 from talktime_server.ledger.store import Store
 from talktime_server.notices.clock import wall_clock_ms
+from talktime_server.notices.crossings import Crossings
 from talktime_server.notices.expiring import tell_expiring
 from talktime_server.notices.mail import Mailer, mail_server
 from talktime_server.notices.outbox import Outbox
+from talktime_server.notices.pool_sizes import PoolSizes
 from talktime_server.notices.webhooks import Poster
 from talktime_server.payments.gateway import Gateway
-from talktime_server.payments.incoming import Incoming
-from talktime_server.payments.listening import listening
 from talktime_server.payments.payments import Payments
 from talktime_server.payments.providers import Later, callers_back, gateways
 from talktime_server.work.beside import Work, ended, kept_running
 from talktime_server.work.charging import Charging
 from talktime_server.work.events import Events
+from talktime_server.work.opening import until_open
 from talktime_server.work.recharge import RechargeWorker
 
 # Nobody waits for the answers here, so a store may take its time.
 STORE_TIMEOUT_S = 2.0
-OPEN_FIRST_S, OPEN_MOST_S = 0.5, 5.0
 PORT_PAUSE_S = 5.0
 EXPIRING_PERIOD_S = 600.0
+REFUSED_PAUSE_S = 30.0
+FINISH_LIMIT_S = 4.0
 
 _log = structlog.get_logger("talktime.back_office")
 
@@ -53,6 +56,8 @@ class BackOffice:
 
     database: Database
     lease: Lease
+    last_lines: Archiver
+    """Takes what is left when the process ends."""
     closing: AsyncExitStack
     """Lets go of everything, the last opened first."""
     works: tuple[Work, ...]
@@ -64,7 +69,7 @@ class BackOffice:
 
     async def run(self) -> None:
         """Works until cancelled. Raises Unsafe when the archive is not one that this version may write."""
-        opening = asyncio.create_task(_until_open(self.database))
+        opening = asyncio.create_task(until_open(self.database))
         tasks = _beside(self.lease.run, partial(self._work, opening), *self.doors)
         try:
             await opening
@@ -73,7 +78,15 @@ class BackOffice:
             await ended((opening, *tasks))
 
     async def finish(self) -> None:
-        """What must not wait for the next start."""
+        """What must not wait for the next start: the last lines go to the archive, within a few seconds.
+        What cannot be brought there now stays in the store.
+        """
+        try:
+            async with asyncio.timeout(FINISH_LIMIT_S):
+                while self.lease.held.is_set() and await self.last_lines.step():
+                    pass
+        except (Failure, Unsafe, TimeoutError) as error:
+            _log.warning("archive_behind", why=str(error) or f"more than {FINISH_LIMIT_S:g} s")
         try:
             await self.lease.give_up()
         except Failure as failure:
@@ -117,8 +130,23 @@ async def open_back_office(settings: Settings, name: str) -> BackOffice:
     except ValueError as error:
         await closing.aclose()
         raise Unsafe(str(error)) from None
-    archiving = (outbox.run, partial(_tell_expiring, database))
-    return BackOffice(database, Lease(store, name), closing, (worker.run,), archiving, doors)
+    archiver, last_lines = _archiver(store, database), _archiver(store, database)
+    archiving = (partial(_archive, archiver), outbox.run, partial(_tell_expiring, database))
+    lease = Lease(store, name)
+    return BackOffice(database, lease, last_lines, closing, (worker.run,), archiving, doors)
+
+
+def _archiver(store: Store, database: Database) -> Archiver:
+    return Archiver(store, database, followers=(Crossings(PoolSizes(pools_of)),))
+
+
+async def _archive(archiver: Archiver) -> None:
+    """Archives. A store that belongs to another archive needs a person; what needs no archive goes on."""
+    try:
+        await archiver.run()
+    except Unsafe as unsafe:
+        _log.error("archive_refused", why=str(unsafe))
+        await asyncio.sleep(REFUSED_PAUSE_S)
 
 
 def _recharging(
@@ -162,6 +190,12 @@ async def _tell_expiring(database: Database) -> None:
 
 async def _take_calls(settings: Settings, called: Mapping[str, Gateway], events: Events) -> None:
     """Serves the webhooks of the payment providers, for as long as the process lives."""
+    # Where nobody calls, no web server is loaded.
+    from starlette.applications import Starlette
+
+    from talktime_server.payments.incoming import Incoming
+    from talktime_server.payments.listening import listening
+
     incoming = Starlette(routes=Incoming(called, events.take).routes())
     try:
         async with listening(incoming, host=settings.webhook_host, port=settings.webhook_port):
@@ -181,16 +215,3 @@ def _refuse_unusable(name: str, provider: Later) -> None:
 
 def _beside(*works: Work) -> tuple[asyncio.Task[None], ...]:
     return tuple(asyncio.create_task(kept_running(work)) for work in works)
-
-
-async def _until_open(database: Database) -> None:
-    """A database that is away is waited for: the store keeps what is to be archived."""
-    pause_s = OPEN_FIRST_S
-    while True:
-        try:
-            await database.open()
-            return
-        except ArchiveAway:
-            _log.warning("archive_away", again_after_s=pause_s)
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, OPEN_MOST_S)
