@@ -156,7 +156,7 @@ async def taking_mails(certificate: Certificate, *, tls: bool = False) -> AsyncI
     finally:
         server.close()
         for talk in talks:
-            if talk.transport is not None:
+            if isinstance(talk.transport, asyncio.Transport):
                 talk.transport.abort()
         await asyncio.sleep(0)
         await server.wait_closed()
