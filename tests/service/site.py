@@ -126,8 +126,9 @@ class Site:
         return self.operator.get_balance()
 
     def entries(self, reference_id: str = "") -> list[Entry]:
-        """The tenant's journal."""
-        return list(self.operator.list_entries(reference_id=reference_id))
+        """The tenant's journal, but for its lines about profiles."""
+        lines = self.operator.list_entries(reference_id=reference_id)
+        return [line for line in lines if line.kind != "PROFILE"]
 
     def kinds(self, reference_id: str = "") -> list[str]:
         """The kinds of the journal's lines."""
@@ -151,8 +152,16 @@ class Site:
         key = keys.tenant(self.tenant_id)
         now = str(self.now_ms())
         with self.service.store() as store:
-            sums = {"settled": settled_micros, "loaded": settled_micros, "v": 1}
+            version = int(store.hget(key, "v") or 0) + 1
+            sums = {"settled": settled_micros, "loaded": settled_micros, "v": version}
             store.hset(key, mapping={name: str(value) for name, value in sums.items()})
-            line = {"t": self.tenant_id, "v": "1", "k": "FUND", "r": "planted", "h": "0", "d": "0"}
+            line = {
+                "t": self.tenant_id,
+                "v": str(version),
+                "k": "FUND",
+                "r": "planted",
+                "h": "0",
+                "d": "0",
+            }
             line |= {"s": str(settled_micros), "at": now}
             store.xadd(keys.journal(keys.shard_of(self.tenant_id)), line)

@@ -79,6 +79,7 @@ FULL_PAYER = Payer(
     max_spend_per_day_micros=4,
     max_spend_per_month_micros=5,
     max_costly_calls_per_day=6,
+    user_principal_name="olga@contoso.com",
 )
 
 
