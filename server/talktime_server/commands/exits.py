@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from talktime_server.commands.options import option_of
+from talktime_server.commands.options import option_of, rule_told
 
 if TYPE_CHECKING:
     from talktime import TalktimeError, Violation
@@ -136,7 +136,9 @@ def _wrong_fields(violations: "tuple[Violation, ...]") -> str:
         return f"{len(violations)} fields are refused:"
     (only,) = violations
     hint = _HINTS.get((only.field, only.rule)) or _HINTS.get(("", only.rule), "")
-    return f"{option_of(only.field)} {sentence(only.text, capital=False)}{hint}"
+    return (
+        f"{option_of(only.field)} {sentence(rule_told(only.field, only.text), capital=False)}{hint}"
+    )
 
 
 def _fault(violation: "Violation") -> Fault:
@@ -160,6 +162,10 @@ _CODES = {
 _HINTS = {
     ("tenant_id", "MISSING_FIELD"): " Name it with --tenant or TALKTIME_TENANT.",
     ("", "UNKNOWN_LICENSE"): " `talktime licence list` shows those there are.",
+    (
+        "",
+        "UNKNOWN_GATEWAY",
+    ): " The operator sets providers up: TALKTIME_STRIPE_KEY_FILE or TALKTIME_BILLING_URL.",
     ("", "UNKNOWN_POLICY"): " `talktime policy list` shows those there are.",
     ("", "EMERGENCY_IN_BATCH"): " Here that is `talktime call authorize`.",
 }
@@ -204,6 +210,7 @@ _ADVICE = {
     "DeadlineExceeded": "Ask again with the same id: whatever was done is done once.",
     "IDEMPOTENCY_MISMATCH": "Choose another id, or ask exactly as before.",
     "ARCHIVE_AWAY": "`talktime doctor` looks at the archive. Calls and money go on without it; ask again.",
+    "NO_RECHARGE_RULE": "`talktime recharge set` makes one.",
     "CREDITS_NOT_SOLD": "Such a tenant pays by invoice: `talktime tenant put TENANT --billing POSTPAID`.",
     "REFUND_LIMIT": "`talktime entries --reference FUNDING` shows what was taken back of it.",
     "VERSION_CHANGED": "Somebody else changed it meanwhile: look at it, and ask again.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 group = typer.Typer(no_args_is_help=True)
 
 Amount = Annotated[
-    int, typer.Argument(metavar="AMOUNT", parser=micros_of, help="How much, as 25 or 0.50.")
+    int, typer.Argument(metavar="AMOUNT", parser=micros_of, help="How much, as 250 or 99.50.")
 ]
 ExpireDays = Annotated[
     int, typer.Option(min=0, help="Days until what is unused is lost; 0 is 365.")
@@ -27,7 +27,7 @@ ExpireDays = Annotated[
 Reason = Annotated[str, typer.Option(help="Why, for whoever asks later; it is kept.")]
 LOT_COLUMNS = ("Funding", "Funded", ">Amount", ">Left", "Unused is lost")
 _AGAIN = "the first one again: it was done before"
-_WATCHED = (("When", 23), (">Balance", 15), (">Set aside", 13), (">Free", 15), (">Calls", 7))
+_WATCHED = (("When", 23), (">Balance", 12), (">Set aside", 12), (">Free", 12), (">Calls", 6))
 
 
 @asks(group, "add")
@@ -48,7 +48,7 @@ def add(
 ) -> None:
     """Adds credits to a tenant, once per id.
 
-    Example: talktime funds add 25 --id INV-2041 --tenant contoso
+    Example: talktime funds add 250 --id INV-2041 --tenant contoso
 
     Example: talktime funds add 5000 --id INV-2042 --purchase-order PO-77 --tenant contoso
     """

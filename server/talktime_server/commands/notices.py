@@ -12,14 +12,14 @@ from talktime_server.commands.output import counted, facts, instant, line, table
 from talktime_server.commands.session import Session, asks
 
 if TYPE_CHECKING:
-    from talktime import Admin, Client, Notice, NoticeSettings, NoticeTargets
+    from talktime import Admin, Client, Delivery, Notice, NoticeSettings, NoticeTargets
 
 group = typer.Typer(no_args_is_help=True)
 admins = typer.Typer(no_args_is_help=True)
 group.add_typer(admins, name="admin", help="Who gets mails, and which.")
 
 DEFAULT_EXPIRY_DAYS = 30
-_COLUMNS = ("When", "Notice", "About", "What", "To", "State", ">Tries", "Last failure", "Next")
+_COLUMNS = ("When", "About", "What", "To", "State", "Notice")
 _NOBODY = (
     "Nobody is told: name admins with `talktime notices admin add`,"
     " or a webhook with `talktime notices webhook put`."
@@ -207,8 +207,10 @@ def _show(session: Session, targets: "NoticeTargets", currency: str) -> None:
         for w in targets.webhooks
     ]
     drawings = [facts("", pairs), line("")]
-    drawings += [table("Mails", ("To", "Name", "Language", "Roles"), mails)] if mails else []
-    drawings += [table("Webhooks", ("Webhook", "URL", "Told of", ""), hooks)] if hooks else []
+    if mails:
+        drawings += [table("Mails", ("To", "Name", "Language", "Roles"), mails), line("")]
+    if hooks:
+        drawings += [table("Webhooks", ("Webhook", "URL", "Told of", ""), hooks)]
     session.show(targets, *drawings, *([] if mails or hooks else [line(_NOBODY)]))
 
 
@@ -216,16 +218,20 @@ def _rows(found: "Iterable[Notice]") -> list[tuple[object, ...]]:
     """A line for each delivery; a notice to nobody has one, too."""
     rows: list[tuple[object, ...]] = []
     for notice in found:
-        about = (instant(notice.notice_time), notice.notice_id, notice.kind, notice.summary)
+        about = (instant(notice.notice_time), notice.kind, notice.summary)
         rows += [
-            (
-                *about,
-                each.recipient,
-                each.state,
-                each.attempts,
-                each.failure,
-                instant(each.next_time),
-            )
-            for each in notice.deliveries
-        ] or [(*about, "nobody", "", "", "", "")]
+            (*about, each.recipient, _became(each), notice.notice_id) for each in notice.deliveries
+        ] or [(*about, "nobody", "", notice.notice_id)]
     return rows
+
+
+def _became(delivery: "Delivery") -> str:
+    """What became of a delivery, and what comes next."""
+    told = [str(delivery.state)]
+    if delivery.attempts > 1 or delivery.failure:
+        told.append(counted(delivery.attempts, "try", "tries"))
+    if delivery.failure:
+        told.append(delivery.failure)
+    if delivery.attempts and delivery.next_time:
+        told.append(f"next at {instant(delivery.next_time)}")
+    return ", ".join(told)

@@ -3,7 +3,12 @@
 Programs keep the contract's own names: they read the faults of the error's document.
 """
 
+import re
+
+from talktime_server.commands.money import decimal_of
+
 _INDEX = "["
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 
 def option_of(field: str) -> str:
@@ -16,6 +21,13 @@ def option_of(field: str) -> str:
         if option := _OPTIONS.get(part.partition(_INDEX)[0]):
             return option
     return field
+
+
+def rule_told(field: str, text: str) -> str:
+    """A field's rule as people count: amounts in units of the currency, as they are typed here."""
+    if not field.endswith("_micros"):
+        return text
+    return _WHOLE_NUMBER.sub(lambda found: decimal_of(int(found[0])), text)
 
 
 # Where one name means something else than everywhere.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from talktime_server.commands.exits import Stop
-from talktime_server.commands.options import option_of
+from talktime_server.commands.options import option_of, rule_told
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -49,7 +49,8 @@ class Output:
         sys.stderr.write(f"talktime: {_printable(stop.text)}\n")
         if len(stop.faults) > 1:
             for fault in stop.faults:
-                told = f"{option_of(fault.field)}: {fault.text} ({fault.rule})"
+                text = rule_told(fault.field, fault.text)
+                told = f"{option_of(fault.field)}: {text} ({fault.rule})"
                 sys.stderr.write(f"  {_printable(told)}\n")
 
 

@@ -244,15 +244,10 @@ def _changed(client: "Client", given: dict[str, Any]) -> "RechargeRule":
     if stored is not None:
         # Its version goes along, so that a change made meanwhile is not lost.
         return replace(stored, **given)
-    if missing_options := [
-        option
-        for field, option in _NEEDED.items()
-        if given.get("enabled", True) and field not in given
-    ]:
-        raise Stop(
-            Exit.USAGE, f"There is no rule yet; a new one needs {', '.join(missing_options)}."
-        )
-    return RechargeRule(**{"enabled": True, "trigger_micros": 0, "amount_micros": 0, **given})
+    needed = [option for field, option in _NEEDED.items() if field not in given]
+    if needed:
+        raise Stop(Exit.USAGE, f"There is no rule yet; a new one needs {', '.join(needed)}.")
+    return RechargeRule(**{"enabled": True, **given})
 
 
 _NEEDED = {
