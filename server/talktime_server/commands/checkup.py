@@ -1,4 +1,4 @@
-"""The checks of `talktime doctor`: this machine, its settings and its store, each with a verdict and what to do."""
+"""The checks of `talktime doctor`: this machine, its settings, its store and its archive, each with a verdict and what to do."""
 
 import os
 import shutil
@@ -9,11 +9,11 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from talktime_server import engines
+from talktime_server.commands import money_checkup
+from talktime_server.commands.finding import Finding, Verdict
 from talktime_server.commands.session import OPERATOR_TOKEN
 from talktime_server.config import Settings, unknown_variables
 from talktime_server.control import StartRefused
@@ -34,30 +34,14 @@ LEAST_FREE_BYTES = 1024**3
 _EARLIEST_S = 1_767_225_600
 
 
-class Verdict(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: its verdict, what was found, and what to do about it."""
-
-    check: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
-
-
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding, in the order of what depends on what."""
     found = [_python(), _variables(os.environ), _engine(settings)]
     found += [_state_folder(settings), _free_space(settings)]
     found += [*_tokens(settings), _port(settings)]
-    return found + [finding async for finding in _store(settings)]
+    found += [finding async for finding in _store(settings)]
+    found += [finding async for finding in money_checkup.payments(settings)]
+    return found + [finding async for finding in money_checkup.mail(settings)]
 
 
 def _python() -> Finding:
@@ -171,10 +155,16 @@ async def _store(settings: Settings) -> AsyncIterator[Finding]:
             try:
                 async for finding in _ask(store, what):
                     yield finding
+                # A store that was started for this moment has no archive.
+                in_use = store if settings.store_url or _serves(settings) else None
+                async for finding in money_checkup.archive(settings, in_use):
+                    yield finding
             finally:
                 await store.close()
     except StartRefused as refused:
         yield Finding("store", Verdict.BAD, str(refused), "without a store nothing can be served")
+        async for finding in money_checkup.archive(settings, None):
+            yield finding
 
 
 async def _ask(store: Store, what: str) -> AsyncIterator[Finding]:

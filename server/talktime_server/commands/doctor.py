@@ -1,4 +1,4 @@
-"""`talktime doctor`: what is wrong with this machine, its settings or its store, and what to do about it."""
+"""`talktime doctor`: what is wrong with this machine, its settings, its store or its archive, and what to do about it."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from talktime_server.commands.output import Output, line, table
 from talktime_server.commands.session import Json, ending
 
 if TYPE_CHECKING:
-    from talktime_server.commands.checkup import Finding
+    from talktime_server.commands.finding import Finding
 
 _SUMMARY = {
     "ok": "All is well.",
@@ -22,7 +22,7 @@ _MARKS = {"ok": "✓ ok", "warn": "! warn", "bad": "✗ bad"}
 
 
 def doctor(as_json: Json = False) -> None:
-    """Checks the machine and the settings: Python, engine, state folder, tokens, port, store, clock. Exits 1 if any is bad.
+    """Checks machine and settings: Python, engine, folders, tokens, port, store, archive, payments, mail. Exits 1 if any is bad.
 
     Example: talktime doctor
 
@@ -48,9 +48,12 @@ def add_to(root: typer.Typer) -> None:
 
 
 def _examine() -> "list[Finding]":
+    from talktime_server import logs
     from talktime_server.commands import checkup
-    from talktime_server.config import BadSetting, Settings
+    from talktime_server.config import BadSetting, LogLevel, Settings
 
+    # What is away is a finding here, and no line of a log among them.
+    logs.configure(LogLevel.ERROR)
     try:
         settings = Settings.read(os.environ)
     except BadSetting as bad:
