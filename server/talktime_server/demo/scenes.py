@@ -1,4 +1,4 @@
-"""What the demo plays, scene by scene; users.py, lines.py and outages.py have the scenes themselves.
+"""What the demo plays, scene by scene; users.py, lines.py, refills.py and outages.py have the scenes themselves.
 
 Each step says what happens, what the service must answer, and how the tenant's free money must move; prices are
 worked out from the deck, and not taken from the answers. A step that comes out otherwise fails the demo.
@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from talktime import Tenant
-from talktime_server.demo import lines, outages, users
+from talktime_server.demo import lines, outages, refills, users
 from talktime_server.demo.stage import Act, SceneEnded, raised
 from talktime_server.demo.telling import Teller
 
 CONTOSO = Tenant("contoso", "USD", "US", "Contoso")
 # The shortest leases there are.
 FABRIKAM = Tenant("fabrikam", "USD", "US", "Fabrikam", lease_grace_seconds=10)
+LITWARE = Tenant("litware", "USD", "US", "Litware")
 TAILSPIN = Tenant("tailspin", "USD", "US", "Tailspin Toys")
 WOODGROVE = Tenant("woodgrove", "USD", "GB", "Woodgrove Bank")
 
@@ -102,6 +103,24 @@ SCENES = (
         "Deciding and holding are one step: nobody spends another's cent.",
         TAILSPIN,
         outages.all_at_once,
+    ),
+    Scene(
+        "Credits that refill themselves",
+        "One dip below the trigger is one charge, whatever happens.",
+        LITWARE,
+        refills.a_recharge,
+    ),
+    Scene(
+        "A card that is declined",
+        "Nothing is charged, and calls go on.",
+        LITWARE,
+        refills.a_declined_card,
+    ),
+    Scene(
+        "Who hears of it",
+        "Each is told once: by mail, or by a signed webhook as here.",
+        LITWARE,
+        refills.who_hears_of_it,
     ),
     Scene(
         "Afterwards",

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -27,6 +27,7 @@ from talktime_server.commands.output import minutes
 from talktime_server.config import Settings
 from talktime_server.decision import catalog
 from talktime_server.decision.rating import RateRow as StoredRow
+from talktime_server.demo.neighbours import Neighbours, neighbours
 from talktime_server.demo.telling import Step, worded
 from talktime_server.embedded import EmbeddedStore
 from talktime_server.ledger import keys
@@ -40,6 +41,8 @@ TIMEOUT_S = 2.0
 # An emergency call is recorded behind its answer, and tried again each second while the store is away.
 RECORD_LIMIT_S = 5.0
 LOOK_EVERY_S = 0.02
+# What is done beside the calls is done within a second or two, on a machine that has time.
+BESIDE_LIMIT_S = 20.0
 
 
 class SceneEnded(Exception):
@@ -50,9 +53,14 @@ class Stage:
     """The running service, and who acts on it."""
 
     def __init__(
-        self, supervisor: Supervisor, tokens: Mapping[Role, str], exits: AsyncExitStack
+        self,
+        supervisor: Supervisor,
+        tokens: Mapping[Role, str],
+        around: Neighbours,
+        exits: AsyncExitStack,
     ) -> None:
         self.supervisor = supervisor
+        self.around = around
         self._tokens = tokens
         self._exits = exits
         self._acts: dict[str, Act] = {}
@@ -114,6 +122,10 @@ class Act:
         await self._note(what, worded(answer), answers, before, moves)
         return answer
 
+    async def until(self, what: str, look: Callable[[], Awaitable[str]], *, answers: str) -> None:
+        """Waits for something that is done beside the calls; the money it moves is the next step's to look at."""
+        await self.step(what, self.seen(look, answers), answers=answers, moves=None)
+
     async def fails(
         self, what: str, doing: Awaitable[object], *, answers: str, moves: int | None = 0
     ) -> None:
@@ -167,6 +179,16 @@ class Act:
         await self._store.start()
         return "started"
 
+    @property
+    def desk_url(self) -> str:
+        """Where notices can be posted to."""
+        return self._stage.around.desk_url
+
+    @property
+    def posted(self) -> Sequence[str]:
+        """The kinds of the notices that were."""
+        return self._stage.around.posted
+
     def steps_taken(self) -> list[Step]:
         """The steps since the last time this was asked."""
         taken, self._steps = self._steps, []
@@ -195,6 +217,17 @@ class Act:
         moved = None if before is None or after is None else after - before
         self._steps.append(Step(what, answer, expected, before, after, moved == moves))
 
+    @staticmethod
+    async def seen(look: Callable[[], Awaitable[str]], wanted: str) -> str:
+        """What there is to see, once it is what is wanted or as long as a step may wait."""
+        found = await look()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BESIDE_LIMIT_S):
+                while found != wanted:
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    found = await look()
+        return found
+
     async def _recorded(self, call_id: str) -> str:
         async with asyncio.timeout(RECORD_LIMIT_S):
             while True:
@@ -216,6 +249,7 @@ async def raised(engine: str | None) -> AsyncIterator[Stage]:
         log_path = folder / "log"
         _log_to(exits.enter_context(log_path.open("a")))
         wanted = engine or os.environ.get("TALKTIME_ENGINE")
+        around = await exits.enter_async_context(neighbours(folder))
         settings = Settings.read(
             {},
             engine=wanted,
@@ -225,10 +259,14 @@ async def raised(engine: str | None) -> AsyncIterator[Stage]:
             state_dir=folder,
             # On a busy machine a store may be late without being away.
             store_timeout_ms=1_000,
+            min_funding=0,
+            billing_url=around.provider_url,
+            billing_token_file=around.token_file,
+            private_webhooks="yes",
         )
         tokens = {role: _token(settings, role) for role in (Role.ROUTER, Role.OPERATOR)}
         supervisor = await exits.enter_async_context(Supervisor(settings, log_path))
-        yield Stage(supervisor, tokens, exits)
+        yield Stage(supervisor, tokens, around, exits)
 
 
 def _token(settings: Settings, role: Role) -> str:
