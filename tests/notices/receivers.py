@@ -101,7 +101,7 @@ class Post:
     recipients: list[str] = field(default_factory=list)
     refusals: dict[str, str] = field(default_factory=dict)
 
-    async def handle_RCPT(  # noqa: N802  the name that the server calls
+    async def take_recipient(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if address in self.refusals:
@@ -109,14 +109,16 @@ class Post:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(  # noqa: N802  the name that the server calls
-        self, server: SMTP, session: Session, envelope: Envelope
-    ) -> str:
+    async def take_mail(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
         mail = message_from_bytes(envelope.content, policy=default)
         self.mails.append(mail)
         self.recipients += envelope.rcpt_tos
         return "250 taken"
+
+    # By these names the server calls them.
+    handle_RCPT = take_recipient  # noqa: N815  the server's word
+    handle_DATA = take_mail  # noqa: N815  the server's word
 
 
 @contextlib.asynccontextmanager

@@ -95,8 +95,10 @@ class Text(HTMLParser):
         self.tags.append(tag)
         self.links += [value for name, value in attrs if name == "href"]
 
-    def handle_data(self, data: str) -> None:
+    def take(self, data: str) -> None:
         self.words.append(data)
+
+    handle_data = take
 
 
 def read(html: str) -> Text:

@@ -21,6 +21,7 @@ from talktime_server.words import NoticeKind
 
 BODY = b'{"type":"TEST","data":{"name":"\xec\xa0\x9c"}}'
 MESSAGE = Message("d1", BODY)
+METADATA = "169.254.169.254"  # where clouds tell their machines who they are
 SECRET, OLD = new_secret(), new_secret()
 
 
@@ -132,7 +133,7 @@ def leading(*rounds: Sequence[str]) -> Resolve:
 
 
 @pytest.mark.parametrize(
-    "found", [["127.0.0.1"], ["::ffff:127.0.0.1"], ["10.0.0.1"], ["8.8.8.8", "169.254.169.254"]]
+    "found", [["127.0.0.1"], ["::ffff:127.0.0.1"], ["10.0.0.1"], ["8.8.8.8", METADATA]]
 )
 async def test_a_name_that_leads_home_is_not_connected_to(
     receiver: Receiver, certificate: Certificate, found: list[str]
@@ -146,7 +147,7 @@ async def test_a_name_that_leads_home_is_not_connected_to(
 
 
 async def test_a_redirect_home_is_not_followed(receiver: Receiver) -> None:
-    receiver.status, receiver.location = 302, "http://169.254.169.254/latest/meta-data"
+    receiver.status, receiver.location = 302, f"http://{METADATA}/latest/meta-data"
     poster = Poster(private=True)
     assert await poster.post(MESSAGE, to(receiver), now_ms()) == Outcome("HTTP 302")
     assert len(receiver.taken) == 1

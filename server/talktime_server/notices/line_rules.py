@@ -1,7 +1,7 @@
 """Notices that follow from one line alone, whatever the balance: steps of a recharge, limits, money taken back."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ _TAKEN_BACK = frozenset({EntryKind.REFUND, EntryKind.CHARGEBACK})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_URL = 1024
 # What a recharge came to, and what that is told as. Success is told of the funding, too: whichever line comes first.
-_STEPS = {
+_STEPS: Mapping[str, NoticeKind] = {
     RechargeState.COOLING: NoticeKind.RECHARGE_SUCCEEDED,
     RechargeState.DECLINED: NoticeKind.RECHARGE_FAILED,
     RechargeState.STOPPED: NoticeKind.RECHARGE_FAILED,
@@ -27,7 +27,9 @@ _STEPS = {
 
 def details_of(line: Entry) -> dict[str, Any]:
     """What a line says beside its numbers."""
-    return dict(msgpack.unpackb(line.details)) if line.details else {}
+    if not line.details:
+        return {}
+    return dict(msgpack.unpackb(line.details, unicode_errors="replace", strict_map_key=False))
 
 
 def charge_of(line: Entry) -> str:
@@ -52,7 +54,8 @@ def told_by(line: Entry, charges: Collection[str], settled_micros: int) -> list[
 
 def _recharge(line: Entry) -> list[Notice]:
     said = details_of(line)
-    kind = _STEPS.get(RechargeState(said["state"]))
+    state = str(said.get("state", ""))
+    kind = _STEPS.get(state)  # a newer talktime may know others
     if kind is None:
         return []
     amount = int(said.get("amount", 0))
@@ -64,7 +67,7 @@ def _recharge(line: Entry) -> list[Notice]:
 
 def _more(kind: NoticeKind, said: dict[str, Any]) -> dict[str, str]:
     if kind is NoticeKind.RECHARGE_FAILED:
-        return {"state": said["state"], "code": safe_code(str(said.get("code", "")))}
+        return {"state": str(said["state"]), "code": safe_code(str(said.get("code", "")))}
     if kind is NoticeKind.RECHARGE_ACTION_REQUIRED:
         return {"url": safe_link(str(said.get("url", "")))}
     return {}

@@ -16,7 +16,7 @@ from talktime_server.ledger.entries import Entry
 from talktime_server.ledger.profiles import Tenant, tenant_of
 from talktime_server.words import EntryKind
 
-MOST_KEPT = 10_000
+MOST_KEPT = 50_000
 _UNUSED = (0, 0)
 
 
@@ -80,7 +80,7 @@ class PoolSizes:
 
     def _keep(self, tenant_id: str, counted: _Counted) -> None:
         if len(self._kept) >= MOST_KEPT:
-            self._kept.clear()
+            del self._kept[next(iter(self._kept))]
         self._kept[tenant_id] = counted
 
 

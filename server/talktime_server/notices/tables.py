@@ -1,4 +1,4 @@
-"""The notices' tables, beside the archive's and written in the same transactions.
+"""The notices' tables, beside the archive's and written in the same transactions; 0002_notices.py makes them.
 
 A notice is written by what saw the crossing, together with its deliveries and the latch that keeps
 it from being told twice: whatever dies, there is one of it or none yet.
