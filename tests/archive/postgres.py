@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: on a private Unix socket over a folder of its own, ended by its process id.
+"""A real PostgreSQL for the tests: on a port of this machine over a folder of its own, ended by its process id.
 
 PostgreSQL refuses to be run by root. Where the tests are root's, this file is also the program that becomes nobody and then
 the server; it ties the server to the tests, so that whatever ends them ends it.
@@ -9,6 +9,7 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ STOP_LIMIT_S = 20.0
 LOOK_EVERY_S = 0.02
 _PR_SET_PDEATHSIG = 1
 SETTINGS = {
-    "listen_addresses": "",
+    "listen_addresses": "127.0.0.1",
     "shared_buffers": "32MB",
     "max_connections": "50",
     "fsync": "on",
@@ -34,19 +35,21 @@ class PostgresProcess:
     """One server; what was committed outlives a `kill` and is there again after the next `start`."""
 
     def __init__(self, **settings: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tt-pg-"))  # a socket's path is short by law
+        self.folder = Path(tempfile.mkdtemp(prefix="tt-pg-"))
         self.folder.chmod(0o755)
         self.cluster = self.folder / "d"
         self.cluster.mkdir(0o700)
         self._user = NOBODY if os.geteuid() == 0 else os.geteuid()
         os.chown(self.cluster, self._user, -1)
-        self._settings = SETTINGS | {"unix_socket_directories": str(self.cluster)} | settings
+        self.port = _free_port()
+        own = {"port": str(self.port), "unix_socket_directories": str(self.cluster)}
+        self._settings = SETTINGS | own | settings
         self._programs = _programs(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, name: str = "postgres") -> str:
         """The URL of one of its databases."""
-        return f"postgresql://postgres@/{name}?host={self.cluster}"
+        return f"postgresql://postgres:unused@127.0.0.1:{self.port}/{name}"
 
     async def start(self) -> None:
         """Starts it and waits until it answers; one that was killed first finds its feet."""
@@ -63,7 +66,8 @@ class PostgresProcess:
 
     async def database(self, name: str) -> str:
         """Makes a database; returns its URL."""
-        ask = ("psql", "-h", str(self.cluster), "-U", "postgres", "-qc", f"CREATE DATABASE {name}")
+        asked = f"CREATE DATABASE {name}"
+        ask = ("psql", *self._where(), "-U", "postgres", "-qc", asked)
         await asyncio.to_thread(subprocess.run, self._command(*ask), check=True, timeout=30)
         return self.url(name)
 
@@ -99,14 +103,23 @@ class PostgresProcess:
         return [*me, str(self._programs / program), *arguments]
 
     async def _ready(self) -> bool:
-        ask = self._command("pg_isready", "-q", "-h", str(self.cluster))
+        ask = self._command("pg_isready", "-q", *self._where())
         done = await asyncio.to_thread(subprocess.run, ask, timeout=30)
         return done.returncode == 0
+
+    def _where(self) -> tuple[str, ...]:
+        return ("-h", "127.0.0.1", "-p", str(self.port))
 
     def _end(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
         self._process.wait(STOP_LIMIT_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _programs(folder: Path) -> Path:

@@ -99,7 +99,7 @@ def test_a_url_that_cannot_be_is_refused_unrepeated(url: str) -> None:
 
 
 async def test_a_database_that_is_away_says_so(tmp_path: Path) -> None:
-    for url in (f"sqlite:///{tmp_path / 'no' / 'where'}", f"postgresql://u:p@/n?host={tmp_path}"):
+    for url in (f"sqlite:///{tmp_path / 'no' / 'where'}", "postgresql://u:p@127.0.0.1:1/n"):
         database = Database(url)
         with pytest.raises(ArchiveAway):
             await database.open()

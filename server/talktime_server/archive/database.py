@@ -65,6 +65,11 @@ class Database:
         """Whether it is SQLite, a file of ours."""
         return bool(self._path)
 
+    @property
+    def missing(self) -> bool:
+        """Whether it is a file that is not there yet; `open` would make it."""
+        return self.embedded and not os.path.exists(self._path)
+
     async def open(self) -> None:
         """Makes the tables, or what is new of them; safe when several processes do it at once.
         Raises ArchiveAway, and Unsafe when a newer version has written it.

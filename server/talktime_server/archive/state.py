@@ -13,6 +13,7 @@ from talktime_server.archive.schema import facts
 from talktime_server.ledger import keys
 from talktime_server.ledger.store import Store
 
+LATE_MS = 60_000  # lines that wait longer are worth an alarm
 MOST_COUNTED = (
     200  # waiting lines of a shard; when there are more, all lines that it keeps are named
 )
@@ -38,13 +39,12 @@ async def status_of(database: Database, store: Store) -> ArchiveStatus:
         entries = await positions.count_entries(connection)
         known = await _facts(connection)
     waiting, oldest_ms, now_ms = await _waiting(store, reached)
-    return ArchiveStatus(
-        entries,
-        waiting,
-        max(0, now_ms - oldest_ms) if waiting else 0,
-        tuple(text for name, text in sorted(known.items()) if name.startswith(positions.ALARM)),
-        int(known.get(positions.ARCHIVED_MS, 0)),
-    )
+    lag_ms = max(0, now_ms - oldest_ms) if waiting else 0
+    alarms = [text for name, text in sorted(known.items()) if name.startswith(positions.ALARM)]
+    if lag_ms >= LATE_MS and not alarms:
+        alarms = [f"lines have been waiting for {lag_ms // 1000} s: the archiver is behind or gone"]
+    archived_ms = int(known.get(positions.ARCHIVED_MS, 0))
+    return ArchiveStatus(entries, waiting, lag_ms, tuple(alarms), archived_ms)
 
 
 async def _facts(connection: AsyncConnection) -> dict[str, str]:
