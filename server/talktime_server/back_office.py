@@ -14,9 +14,12 @@ import structlog
 
 from talktime_server.archive.archiver import Archiver
 from talktime_server.archive.database import Database
+from talktime_server.archive.stretches import Catalogue, Licence
+from talktime_server.archive.usage import UsageFollower
 from talktime_server.config import Settings
 from talktime_server.config_kinds import secret
 from talktime_server.decision import catalog
+from talktime_server.decision.geography import domestic_for_minutes
 from talktime_server.decision.pools import pools_of
 from talktime_server.failure import Failure, Unsafe
 from talktime_server.ledger.directory import Directory
@@ -34,6 +37,7 @@ from talktime_server.notices.webhooks import Poster
 from talktime_server.payments.gateway import Gateway
 from talktime_server.payments.payments import Payments
 from talktime_server.payments.providers import Later, callers_back, gateways
+from talktime_server.words import NumberClass
 from talktime_server.work.beside import Work, ended, kept_running
 from talktime_server.work.charging import Charging
 from talktime_server.work.events import Events
@@ -137,7 +141,22 @@ async def open_back_office(settings: Settings, name: str) -> BackOffice:
 
 
 def _archiver(store: Store, database: Database) -> Archiver:
-    return Archiver(store, database, followers=(Crossings(PoolSizes(pools_of)),))
+    followers = (UsageFollower(_catalogue()), Crossings(PoolSizes(pools_of)))
+    return Archiver(store, database, followers=followers)
+
+
+def _catalogue() -> Catalogue:
+    """The built-in facts as the rows of usage take them."""
+    plan = catalog.number_plan()
+    return Catalogue(
+        tuple(
+            Licence(each.sku, each.kind.value, each.usage_capability)
+            for each in catalog.licenses().values()
+        ),
+        catalog.countries(),
+        domestic_for_minutes,
+        lambda number: plan.classify(number).number_class is NumberClass.TOLL_FREE,
+    )
 
 
 async def _archive(archiver: Archiver) -> None:

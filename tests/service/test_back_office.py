@@ -11,7 +11,7 @@ import pytest
 
 from service.conftest import put_decks
 from service.running import Running, Served, Service, until
-from service.site import Site
+from service.site import MINUTE, Site
 from talktime import Client, NotPermitted
 from talktime_server.config import Engine
 from talktime_server.ledger import keys
@@ -57,6 +57,14 @@ def test_what_happens_is_soon_in_the_archive(site: Site) -> None:
     for _ in range(5):
         site.settle(site.call(), 60)
     until(lambda: all_archived(site), within_s=PATIENCE_S)
+
+
+def test_an_ended_call_is_soon_in_the_usage_report(site: Site) -> None:
+    call = site.call()
+    site.settle(call, 60)
+    until(lambda: list(site.operator.list_calls()), within_s=PATIENCE_S)
+    (row,) = site.operator.list_calls()
+    assert (row.call_id, row.duration_seconds, row.charge_micros) == (call.call_id, 60, MINUTE)
 
 
 def test_an_operator_sees_how_far_the_archive_is(site: Site) -> None:
