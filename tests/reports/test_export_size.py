@@ -1,6 +1,7 @@
 """An export takes the same memory however long it is, and never holds the others in its process up."""
 
 import asyncio
+import gc
 import os
 import resource
 import time
@@ -17,7 +18,7 @@ from talktime_server.rpc.report_messages import usage_row
 
 ROWS = int(os.environ.get("TALKTIME_EXPORT_ROWS", "200000"))
 MOST_BYTES = 8 * 2**20
-MOST_PAUSE_S = 0.2  # a busy machine's; alone it is a few milliseconds
+MOST_HOLD_S = 0.05  # usually a tenth of it
 LOOK_EVERY_S = 0.005
 FIRST_MS = 1_790_000_000_000
 
@@ -30,13 +31,16 @@ def calls() -> Iterator[dict[str, Any]]:
 async def test_a_long_export_needs_no_more_memory_than_a_short_one(database: Database) -> None:
     await put_rows(database, calls())
     await put_line(database, 1)
+    gc.collect()
+    gc.freeze()  # what the tests have gathered is no part of it
     begun_s = time.monotonic()
     rows, micros, longest_s = await read_all(database)
+    gc.unfreeze()
     took_s = time.monotonic() - begun_s
     assert (rows, micros) == (ROWS, ROWS * 25_000)
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{ROWS} rows in {took_s:.1f} s, pauses up to {longest_s * 1000:.1f} ms, {peak_kib} KiB")
-    assert longest_s < MOST_PAUSE_S
+    print(f"{ROWS} rows in {took_s:.1f} s, held up to {longest_s * 1000:.1f} ms, {peak_kib} KiB")
+    assert longest_s < MOST_HOLD_S
     tracemalloc.start()
     try:
         await read_all(database, most=20_000)
@@ -48,7 +52,7 @@ async def test_a_long_export_needs_no_more_memory_than_a_short_one(database: Dat
 
 async def read_all(database: Database, most: int = 2**31) -> tuple[int, int, float]:
     """Rows, what they come to, and the longest time that the loop was held."""
-    watch = asyncio.create_task(longest_pause())
+    watch = asyncio.create_task(longest_hold())
     await asyncio.sleep(0)
     rows = micros = 0
     async for part in UsageReports(database).export("acme", "FR", Picked(0, 2**53)):
@@ -61,13 +65,13 @@ async def read_all(database: Database, most: int = 2**31) -> tuple[int, int, flo
     return rows, micros, await watch
 
 
-async def longest_pause() -> float:
-    """How late a timer comes at most: it looks seldom enough not to be the load itself."""
+async def longest_hold() -> float:
+    """How long the loop's thread worked between two looks, at most: its own time, as others use the machine too."""
     longest_s = 0.0
     try:
         while True:
-            before_s = time.monotonic()
+            before_s = time.thread_time()
             await asyncio.sleep(LOOK_EVERY_S)
-            longest_s = max(longest_s, time.monotonic() - before_s - LOOK_EVERY_S)
+            longest_s = max(longest_s, time.thread_time() - before_s)
     except asyncio.CancelledError:
         return longest_s

@@ -70,12 +70,12 @@ async def test_pages_tell_every_row_once_the_newest_first(either: Database, coun
 
 
 async def test_an_export_tells_every_row_once_the_oldest_first(either: Database) -> None:
-    made = many(700)
+    made = many(1_200)
     await put_rows(either, made)
     await put_line(either, 1)
     parts = await export(UsageReports(either))
     assert [part.row_count for part in parts] == [len(made), *[0] * (len(parts) - 1)]
-    assert all(len(part.rows) == PART for part in parts[:-1])
+    assert all(0 < len(part.rows) <= PART for part in parts)
     found = [row for part in parts for row in part.rows]
     assert Counter(row.usage_id for row in found) == Counter(row["usage_id"] for row in made)
     places = [(row.ended_ms, row.call_id, row.started_ms) for row in found]
@@ -87,7 +87,7 @@ async def test_an_export_of_nothing_says_so(either: Database) -> None:
 
 
 async def test_an_export_is_what_there_was_when_it_began(either: Database) -> None:
-    await put_rows(either, many(500))
+    await put_rows(either, many(1_200))
     await put_line(either, 1)
     reports, told = UsageReports(either), 0
     async for part in reports.export("acme", "US", EVER):
@@ -96,17 +96,17 @@ async def test_an_export_is_what_there_was_when_it_began(either: Database) -> No
             await put_rows(either, [late])
             expected = part.row_count
         told += len(part.rows)
-    assert told == expected == 600
+    assert told == expected == 1_440
 
 
 async def test_an_export_that_lost_rows_says_so(either: Database) -> None:
     """A call that is charged again meanwhile is neither told as it was nor as it is: then the export is not whole."""
-    await put_rows(either, many(500))
+    await put_rows(either, many(1_200))
     await put_line(either, 1)
     answers = UsageReports(either).export("acme", "US", EVER)
     await anext(answers)
     async with either.begin() as connection:
-        await connection.execute(usage_rows.delete().where(usage_rows.c.call_id == "c499"))
+        await connection.execute(usage_rows.delete().where(usage_rows.c.call_id == "c199"))
     with pytest.raises(Conflict) as raised:
         async for _ in answers:
             pass
