@@ -24,7 +24,7 @@ from talktime_server.failure import NotFound
 from talktime_server.notices import notice, record, settings
 from talktime_server.notices.mail import Mailer, MailServer
 from talktime_server.notices.notice import Notice
-from talktime_server.notices.outbox import CLAIM_MS, Outbox
+from talktime_server.notices.outbox import CLAIM_MS, STALE_MS, Outbox
 from talktime_server.notices.outcome import JITTER, MOST_TRIES, WAITS_S, wait_ms
 from talktime_server.notices.webhooks import Poster
 from talktime_server.words import NoticeKind
@@ -261,7 +261,7 @@ async def test_who_is_slow_holds_up_nobody_else(office: Office) -> None:
 
 async def test_a_notice_that_cannot_be_written_is_given_up_alone(office: Office) -> None:
     await put_hook(office.database, "h", office.receiver.url())
-    broken = Notice(TENANT, NoticeKind.BALANCE_LOW, "1", office.clock.ms, {})
+    broken = Notice(TENANT, NoticeKind.POOL_80, "1", office.clock.ms, {"month": 202699})
     async with office.database.begin() as connection:
         await notice.write(connection, [broken])
     await office.tell("2")
@@ -276,6 +276,29 @@ async def test_mails_wait_while_there_is_no_mail_server(office: Office) -> None:
     await office.tell("1")
     assert await office.outbox.step() == 0
     assert await office.row() == ("PENDING", 0, "")
+
+
+async def test_a_mail_that_waited_for_days_is_a_dead_letter_until_it_is_replayed(
+    file: Database, certificate: Certificate
+) -> None:
+    await put(file, admin("ann"))
+    clock, poster = Clock(time.time_ns() // 1_000_000), Poster()
+    async with file.begin() as connection:
+        await record.send_test(connection, TENANT, clock.ms)
+    clock.ms += STALE_MS + 1
+    async with taking_mails(certificate) as post:
+        server = MailServer("localhost", post.port, False, True, USER, PASSWORD)
+        mailer = Mailer(server, "phones@example.com", authority=str(certificate.path))
+        outbox = Outbox(file, mailer=mailer, poster=poster, clock=clock)
+        await outbox.step()
+        (row,) = await delivery_rows(file)
+        assert (row["state"], post.mails) == ("DEAD", [])
+        async with file.begin() as connection:
+            assert await record.replay(connection, TENANT, "", clock.ms) == 1
+        await outbox.step()
+        mailer.close()
+    await poster.close()
+    assert len(post.mails) == 1
 
 
 async def test_mails_go_to_each_in_their_language(file: Database, certificate: Certificate) -> None:

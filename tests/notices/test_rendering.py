@@ -158,6 +158,10 @@ def test_the_sentence_of_lists(kind: NoticeKind, variant: str, parameters: Param
     assert "{{" not in summary
 
 
+def test_a_list_comes_though_a_notice_says_too_little() -> None:
+    assert summary_of(NoticeKind.BALANCE_LOW, told({})) == "What is available fell below : ."
+
+
 HOSTILE = '<script>alert("x")</script>\r\nBcc: eve@example.com\u202e\x00 & more'
 
 

@@ -33,6 +33,11 @@ class Lot:
     left_micros: int
     expires_ms: int
 
+    @property
+    def latch(self) -> str:
+        """Its latch: money of before there were lots may come again under the same id, for another time."""
+        return lot_name(f"{self.lot_id}@{self.expires_ms}")
+
 
 def lots_of(text: str, settled_micros: int) -> list[Lot]:
     """The lots that are left of a balance, oldest first, by the text that the last line about them gave.
@@ -89,7 +94,7 @@ async def _tell(database: Database, row: RowMapping, now_ms: int) -> int:
         return 0
     async with database.connect() as connection:
         told = await _latched(connection, row["tenant_id"])
-    if told.issuperset(lot_name(lot.lot_id) for lot in soon):
+    if told.issuperset(lot.latch for lot in soon):
         return 0
     async with database.begin() as connection:
         return await _write(connection, row["tenant_id"], lots, soon, now_ms)
@@ -104,16 +109,13 @@ async def _write(
 ) -> int:
     await sql.see_what_others_write(connection)
     told = await _latched(connection, tenant_id)
-    new = [lot for lot in soon if lot_name(lot.lot_id) not in told]
+    new = [lot for lot in soon if lot.latch not in told]
     if not new:
         return 0
     # The notice's id follows from its lots: somebody who tells of the same ones writes the same notice.
-    rows = [
-        {"tenant_id": tenant_id, "name": lot_name(lot.lot_id), "value": lot.expires_ms}
-        for lot in new
-    ]
+    rows = [{"tenant_id": tenant_id, "name": lot.latch, "value": lot.expires_ms} for lot in new]
     await sql.add_missing(connection, latches, rows)
-    await _forget(connection, tenant_id, told - {lot_name(lot.lot_id) for lot in lots})
+    await _forget(connection, tenant_id, told - {lot.latch for lot in lots})
     await notice.write(connection, [_notice(tenant_id, new, now_ms)])
     return 1
 
@@ -123,7 +125,7 @@ def _notice(tenant_id: str, lots: Sequence[Lot], now_ms: int) -> Notice:
     return Notice(
         tenant_id,
         NoticeKind.CREDITS_EXPIRING,
-        " ".join(lot.lot_id for lot in lots),
+        " ".join(lot.latch for lot in lots),
         now_ms,
         {
             "amount_micros": sum(lot.left_micros for lot in lots),

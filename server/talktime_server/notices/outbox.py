@@ -32,6 +32,9 @@ PERIOD_S = 1.0
 POSTS_AT_ONCE = 16
 # Longer than a try may take with all around it, so that nobody else has a delivery while it is being made.
 CLAIM_MS = int((DELIVERY_S + 30) * 1000)
+# Mails that nobody could deliver in all that time, as where there was no mail server yet, would only puzzle: they become dead
+# letters. Programs want to hear of everything, however late.
+STALE_MS = 4 * 24 * 3600 * 1000
 _LANES = {Channel.MAIL: MAILS_AT_ONCE, Channel.WEBHOOK: POSTS_AT_ONCE}
 
 log = structlog.get_logger()
@@ -49,6 +52,7 @@ class Claim:
     display_name: str
     language: str
     tries: int
+    due_ms: int
     until_ms: int
 
     @property
@@ -161,6 +165,8 @@ class Outbox:
             hook = await _post(connection, claim, self._clock())
         if found is None:
             return Outcome("the notice is gone", final=True)
+        if claim.channel is Channel.MAIL and claim.since_ms - claim.due_ms > STALE_MS:
+            return Outcome("it waited too long for a mail server", final=True)
         if claim.channel is Channel.MAIL:
             return await self._mail(claim, *found)
         return await self._webhook(claim, *found, hook)
@@ -284,5 +290,6 @@ def _claim_of(row: RowMapping, until_ms: int) -> Claim:
         row["display_name"],
         row["language"],
         row["attempts"],
+        row["next_ms"],
         until_ms,
     )

@@ -57,6 +57,8 @@ _FONTS = {
 }
 _TAGS = {"zh": "zh-Hans"}
 _PLAIN_TEXTS = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)
+# A sentence of a list leaves out what a notice does not say, as those of another version may not: the list must come.
+_SENTENCES = Environment(trim_blocks=True, autoescape=False)
 _HTML_TEXTS = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=True)
 
 
@@ -92,7 +94,7 @@ def mail_of(kind: NoticeKind, told: Told, name: str, language: str) -> Mail:
 def summary_of(kind: NoticeKind, told: Told) -> str:
     """A notice in a sentence, in English."""
     words = section(DEFAULT_LANGUAGE, kind, variant_of(kind, told.parameters))
-    return _fill(_PLAIN_TEXTS, words["summary"], values_of(told, DEFAULT_LANGUAGE))
+    return _fill(_SENTENCES, words["summary"], values_of(told, DEFAULT_LANGUAGE))
 
 
 def variant_of(kind: NoticeKind, parameters: Parameters) -> str:
