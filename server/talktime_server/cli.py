@@ -7,6 +7,8 @@ import typer
 from talktime_server.commands import (
     accounts,
     advice,
+    archive,
+    archive_status,
     batches,
     blocks,
     calls,
@@ -61,6 +63,8 @@ app.add_typer(recharges.group, name="recharge", help="Credits that are bought wh
 app.add_typer(notices.group, name="notices", help="What admins are told, by mail and webhook.")
 notices.group.add_typer(webhooks.group, name="webhook", help="Where notices are posted to.")
 app.add_typer(usage.group, name="usage", help="Which calls there were, and their sums.")
+app.add_typer(archive.group, name="archive", help="The record in SQL: its state, its proof.")
+archive_status.add_to(archive.group)
 export.add_to(app)
 advice.add_to(app)
 app.add_typer(rates.group, name="rates", help="Decks of rates: import, activate, show.")

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,16 @@ def alone(tmp_path: Path) -> Shell:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A machine where one runs, for tests that keep to calls of their own."""
+    with running(tmp_path_factory.mktemp("served")) as shell:
+        yield shell
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Shell]:
+    """A service with its state in a folder, furnished; it ends well, and leaves nothing running."""
     # On a busy machine a store may be late without being ill.
     patient = {"TALKTIME_STORE_TIMEOUT_MS": "1000"}
-    shell = Shell(tmp_path_factory.mktemp("served") / "state", patient)
+    shell = Shell(folder / "state", patient)
     service = shell.start("serve", "--engine", "grpcio", "--workers", "1", "--port", "0", "--json")
     try:
         told = document_of(service)

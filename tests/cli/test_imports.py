@@ -137,6 +137,9 @@ def test_what_a_file_has_no_column_for_stays(shell: Shell, tmp_path: Path) -> No
         hal = asked.get_payer("hal")
         assert (hal.phone_number, hal.max_open_calls, hal.blocked) == ("+12025550147", 3, True)
         assert (hal.licenses, hal.display_name) == (("MCOPSTN1", "MCOPSTNC"), "Hal")
+        file = sheet(tmp_path, "US,hal,h@example", head="country,payer_id,user_principal_name")
+        assert shell.ask("payer", "import", file).code == 0
+        assert asked.get_payer("hal").user_principal_name == "h@example"
         file = sheet(tmp_path, "US,hal,,", head="country,payer_id,display_name,licenses")
         assert shell.ask("payer", "import", file).code == 0
         hal = asked.get_payer("hal")

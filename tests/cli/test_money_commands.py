@@ -1,6 +1,7 @@
 """The commands for funds, recharges, notices and usage: for people, for programs, and each refusal's sentence."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,6 +234,16 @@ def test_a_watch_tells_each_change_in_a_line(shell: Shell, client: Client) -> No
     assert (gained, second["version"] > first["version"]) == (1_000_000, True)
 
 
+def test_a_watch_ends_when_it_is_interrupted(shell: Shell) -> None:
+    watching = shell.start("funds", "watch")
+    assert watching.stdout is not None
+    assert "Balance" in watching.stdout.readline()
+    assert "USD" not in watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    _, error = watching.communicate(timeout=30)
+    assert (watching.returncode, error) == (130, "")
+
+
 @pytest.fixture(scope="module")
 def calls(shell: Shell) -> Shell:
     """Three calls that ended, in the record."""
@@ -318,10 +329,10 @@ def test_an_export_may_pick(calls: Shell, tmp_path: Path) -> None:
     line = ("export", "--type", "conf_out", "--payer", "olga", "--out", str(file))
     assert calls.ask(*line, "--json").document["rows"] == 1
     assert "olga" in file.read_text()
-    assert (
-        calls.ask("export", "--from", "2020-01-01", "--to", "2020-01-31", "--out", str(file)).code
-        == 0
-    )
+    assert calls.ask("export", "--country", "fr", "--out", str(file)).code == 0
+    assert len(file.read_text().splitlines()) == 1
+    long_ago = calls.ask("export", "--from", "2020-01-01", "--to", "2020-01-31", "--out", str(file))
+    assert (long_ago.code, "--from is more than 366 days ago" in long_ago.err) == (2, True)
     assert len(file.read_text().splitlines()) == 1
 
 
@@ -336,6 +347,12 @@ def test_an_export_of_nobody_leaves_no_file(alone: Shell, tmp_path: Path) -> Non
     assert alone.ask("export", "--out", str(file)).code == 6
     assert alone.ask("export", "--out", str(file), "--token", "x").code == 5
     assert list(tmp_path.iterdir()) in ([], [alone.state])
+
+
+def test_the_archive_says_how_far_it_is(calls: Shell) -> None:
+    told = calls.ask("archive", "status", "--json").document
+    assert (told["alarms"], told["entries"] > 0) == ([], True)
+    assert "Nothing is wrong" in calls.ask("archive", "status").out
 
 
 def test_advice_says_why(calls: Shell) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talktime_server.commands import picking
+from talktime_server.commands.exits import Exit, Stop
 from talktime_server.commands.money import money
 from talktime_server.commands.output import facts, plain, progress
 from talktime_server.commands.session import Session, asks
@@ -93,9 +94,10 @@ def export(
 ) -> None:
     """Writes the usage rows of some days to a file: the last 30 days, unless others are named.
 
-    A CSV has the columns of the usage report, times in UTC, money exact, and no cell that a spreadsheet would run: text
-    that begins like a formula gets an apostrophe in front, telephone numbers stay as they are. A zip holds that CSV and
-    what was asked for. A workbook has a sheet that sums it up, too, by day, type, licence and destination, with charts.
+    A CSV has the columns of the usage report, times in UTC, and money exact.
+    Text in it that begins like a formula gets an apostrophe in front; telephone numbers stay as they are.
+    A zip holds that CSV, and what was asked for.
+    A workbook has a sheet that sums it up, too: by day, type, licence and destination, with charts.
 
     The file appears when it is whole; an export that breaks leaves nothing, and may be run again.
 
@@ -107,13 +109,16 @@ def export(
     picked = picking.picked(
         span, payer=payer, call_type=call_type, country=country, licence=licence
     )
+    kind = kind or _kind_of(out)
     with session.client() as client, progress(session.output, "Exporting") as on_progress:
         # Whoever's token is for one tenant only need not name it; the file does.
         asked = Asked(client.get_tenant().tenant_id, span, picked)
-        kind = kind or _kind_of(out)
         path = out or Path(f"{asked.name}.{kind}")
         rows = client.export_calls(picked, on_progress=on_progress)
-        totals = write(path, kind, rows, asked)
+        try:
+            totals = write(path, kind, rows, asked)
+        except KeyboardInterrupt:
+            raise Stop(Exit.INTERRUPTED, "Interrupted: nothing was left. Run it again.") from None
     _show(session, path, kind, totals)
 
 

@@ -111,8 +111,10 @@ def refund(
         bool, typer.Option("--chargeback", help="The customer's bank took it back.")
     ] = False,
 ) -> None:
-    """Takes back what was funded, or a part of it: in full, even below zero. Calls that run go on; new ones wait for
-    money. All refunds of a funding together are never more than it was.
+    """Takes back what was funded, or a part of it, once per id.
+
+    It is taken in full, even below zero: calls that run go on, new ones wait for money.
+    All refunds of a funding together are never more than it was.
 
     Example: talktime funds refund 25 --of INV-2041 --id RF-9 --reason "order cancelled" --tenant contoso
     """

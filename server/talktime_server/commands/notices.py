@@ -58,8 +58,8 @@ def set_(
 ) -> None:
     """Sets when notices are due; what is not named stays as it is.
 
-    Each level is told once when the balance falls below it, and again only after it was above. Told without being asked
-    for: a balance used up, recharges that succeeded or failed, pools used up to 80 and to 100 percent, limits reached.
+    Each level is told once when the balance falls below it, and again only after it was above.
+    Told without being asked for: a balance used up, recharges, pools used to 80 and 100 percent, limits reached.
 
     Example: talktime notices set --low-balance 100 --low-balance 20 --expiry-days 14 --tenant contoso
     """

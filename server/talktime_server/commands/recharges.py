@@ -106,8 +106,9 @@ def set_(
 ) -> None:
     """Sets when credits are recharged, and by how much; what is not named stays as it is.
 
-    It is bought once each time what is free falls below the trigger: at exactly the trigger nothing happens. A rule that
-    is set below its trigger buys at once. Try it before, without paying: talktime recharge test.
+    It is bought once each time what is free falls below the trigger; at exactly the trigger nothing happens.
+    A rule that is set while the money is below its trigger buys at once.
+    Try it before, without paying: talktime recharge test.
 
     Example: talktime recharge set --trigger 100 --amount 200 --method stripe:cus_1234:pm_5678 --tenant contoso
 
@@ -177,8 +178,8 @@ def resume(
 ) -> None:
     """Starts a recharge again that stopped: after declines, an action that was required, or a cap.
 
-    A charge whose outcome nobody could find out waits for an operator, who looks at the payment provider and says what
-    it shows. Only say what you read there: CHARGED adds the credits, NOT-CHARGED lets it charge again.
+    A charge whose outcome nobody could find out waits for an operator, who looks it up at the payment provider.
+    Only say what you read there: CHARGED adds the credits, NOT-CHARGED lets it charge again.
 
     Example: talktime recharge resume --tenant contoso
 

@@ -38,8 +38,8 @@ def put(
 ) -> None:
     """Makes a webhook, or changes it, and shows the secret of a new one, once.
 
-    Messages are signed after the Standard Webhooks specification and tried again for days. A webhook that was switched
-    off, because it was gone or never answered, is switched on again.
+    Messages are signed after the Standard Webhooks specification, and tried again for days.
+    A webhook that was switched off, because it was gone or never answered, is switched on again.
 
     Example: talktime notices webhook put ops-pager https://hooks.example.com/talktime --kind BALANCE_ZERO --tenant contoso
     """
@@ -54,7 +54,9 @@ def put(
 
 @asks(group, "rotate")
 def rotate(session: Session, webhook_id: WebhookId) -> None:
-    """Gives a webhook a new secret and shows it, once. The old one signs beside it for 24 hours, so that nothing is lost.
+    """Gives a webhook a new secret and shows it, once.
+
+    The old one signs beside it for 24 hours, so that nothing is lost meanwhile.
 
     Example: talktime notices webhook rotate ops-pager --tenant contoso
     """
