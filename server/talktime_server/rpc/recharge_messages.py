@@ -1,6 +1,8 @@
 """From what is kept of recharges to what AccountService answers."""
 
 from talktime.v1 import account_service_pb2 as pb
+from talktime_server.archive.history import RechargeStep
+from talktime_server.ledger.packed import Fields
 from talktime_server.ledger.recharge_rows import Rule, View
 from talktime_server.rpc.messages import instant
 from talktime_server.words import RechargeState
@@ -66,6 +68,24 @@ def recharge_message(view: View) -> pb.Recharge | None:
         amount_today_micros=row.day_micros,
         amount_this_month_micros=row.month_micros,
     )
+
+
+def step_message(step: RechargeStep) -> pb.RechargeStep:
+    """A step of a recharge as the archive has it."""
+    said = step.details
+    return pb.RechargeStep(
+        charge_id=step.charge_id,
+        state=STATES[RechargeState(step.state)],
+        amount_micros=said.get(b"amount", 0),
+        gateway=_text(said, b"gateway"),
+        provider_id=_text(said, b"provider"),
+        decline_code=_text(said, b"code"),
+        step_time=instant(step.entered_ms),
+    )
+
+
+def _text(said: Fields, name: bytes) -> str:
+    return bytes(said.get(name, b"")).decode()
 
 
 def trial_response(trial: Trial) -> pb.TestRechargeResponse:

@@ -1,27 +1,32 @@
 """The recharges of AccountService: the rule, going on after a stop, a dry run, and what happened."""
 
-from dataclasses import replace
-
 from google.protobuf.message import Message
 
 from talktime.v1 import account_service_pb2 as pb
+from talktime_server.archive.history import History
 from talktime_server.decision import catalog
 from talktime_server.failure import Conflict, Forbidden, NotFound
 from talktime_server.ledger.directory import Directory
-from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.recharge_rows import Rule, View
 from talktime_server.ledger.recharges import Recharges as Rows
+from talktime_server.rpc import pages
 from talktime_server.rpc.account_methods import READERS, WRITERS, account_method
 from talktime_server.rpc.decoding import Checks, known_numbers
 from talktime_server.rpc.recharge_checks import RuleBounds, check_rule
-from talktime_server.rpc.recharge_messages import recharge_message, rule_message, trial_response
+from talktime_server.rpc.recharge_messages import (
+    recharge_message,
+    rule_message,
+    step_message,
+    trial_response,
+)
 from talktime_server.rpc.shapes import Identity, Method, Role
 from talktime_server.work import orders
 from talktime_server.work.charging import Charging
 from talktime_server.work.orders import Decision
 from talktime_server.work.trial import CHECK_TIMEOUT_S, try_out
 
+_LISTING = "ListRecharges"
 _OUTCOMES = known_numbers(pb.ChargeOutcome)
 _DECISIONS = {
     pb.CHARGE_OUTCOME_CHARGED: Decision.CHARGED,
@@ -38,13 +43,13 @@ class Recharges:
         *,
         charging: Charging,
         directory: Directory,
-        ledger: Ledger,
+        history: History,
         bounds: RuleBounds,
     ) -> None:
         self._rows = rows
+        self._history = history
         self._charging = charging
         self._directory = directory
-        self._ledger = ledger
         self._bounds = bounds
 
     def methods(self) -> list[Method]:
@@ -60,6 +65,7 @@ class Recharges:
                 self._test,
                 timeout_s=2 * CHECK_TIMEOUT_S,
             ),
+            account_method("ListRecharges", pb.ListRechargesRequest, READERS, self._list),
         ]
 
     async def _set_rule(self, request: pb.SetRechargeRuleRequest, identity: Identity) -> Message:
@@ -97,9 +103,22 @@ class Recharges:
         tenant_id = _tenant_id(request, identity)
         view = await self._ruled(tenant_id)
         tenant = await self._directory.fresh_tenant(tenant_id)
-        balance = await self._ledger.balance(tenant)
-        view = replace(view, money=balance.money)
         return trial_response(await try_out(view, tenant, self._charging.payments))
+
+    async def _list(self, request: pb.ListRechargesRequest, identity: Identity) -> Message:
+        checks = Checks()
+        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+        count = checks.page_size("page_size", request.page_size)
+        checks.done()
+        await self._directory.fresh_tenant(tenant_id)
+        key, token = await self._directory.page_key(), request.page_token
+        before = int(pages.read(key, tenant_id, _LISTING, token)) if token else 0
+        found = await self._history.recharge_steps(tenant_id, before, count)
+        more = str(found[-1].version) if len(found) == count else ""
+        return pb.ListRechargesResponse(
+            steps=[step_message(step) for step in found],
+            next_page_token=pages.make(key, tenant_id, _LISTING, more) if more else "",
+        )
 
     async def _ruled(self, tenant_id: str) -> View:
         view = await self._rows.view(tenant_id)
