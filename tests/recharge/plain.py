@@ -47,6 +47,8 @@ class PlainRecharge:
     claims: int = 0
     declines: int = 0
     again: bool = False
+    away: bool = False
+    method: int = 0
     charges: list[PlainCharge] = field(default_factory=list)
 
     @property
@@ -107,37 +109,54 @@ class PlainRecharge:
 
     def _turn(self) -> bool:
         if self.state == "CLAIMED":
-            self._charge()
+            self._begin()
+            return True
+        if self.state == "UNKNOWN" and not self.away:
+            self._answer()
             return True
         if self.state in ("COOLING", "DECLINED", "CAPPED") and self.now >= self.next:
             self._arm()
             return True
         if self.state == "CHARGING" and self.now >= self.last.at + DAY:
             self.state = "NEEDS_REVIEW"
-        if self.state == "ACTION_REQUIRED" and self.again:
+        if self.state == "ACTION_REQUIRED" and self.again and not self.away:
             self.last.counted = False
             self._arm()
             return True
         return False
 
-    def _charge(self) -> None:
+    def _begin(self) -> None:
         assert self.rule
         if self.counted() >= self.rule.per_day:
             self.state, self.next = "CAPPED", (self.now // DAY + 1) * DAY
-            return
-        for token in self.rule.tokens:
-            self.charges.append(PlainCharge(token, self._amount(), self.now))
-            if token is Token.APPROVED:
-                self.last.paid = True
-                self._succeeded()
-            elif token is Token.ACTION_REQUIRED:
-                self.state, self.again = "ACTION_REQUIRED", False
-            elif token is Token.PENDING:
-                self.state = "CHARGING"
-            else:
-                self.last.counted = False
-                continue
-            return
+        else:
+            self._ask(0)
+
+    def _ask(self, method: int) -> None:
+        assert self.rule
+        token = self.rule.tokens[method]
+        self.charges.append(PlainCharge(token, self._amount(), self.now))
+        self.state, self.method, self.again = "UNKNOWN", method, False
+        if not self.away:
+            self._answer()
+
+    def _answer(self) -> None:
+        assert self.rule
+        if self.last.token is Token.APPROVED:
+            self.last.paid = True
+            self._succeeded()
+        elif self.last.token is Token.ACTION_REQUIRED:
+            self.state = "ACTION_REQUIRED"
+        elif self.last.token is Token.PENDING:
+            self.state = "CHARGING"
+        elif self.method + 1 < len(self.rule.tokens):
+            self.last.counted = False
+            self._ask(self.method + 1)
+        else:
+            self._all_declined()
+
+    def _all_declined(self) -> None:
+        self.last.counted = False
         self.declines += 1
         self.state = "STOPPED" if self.declines == 3 else "DECLINED"
         self.next = self.now + PAUSES.get(self.declines, 0)

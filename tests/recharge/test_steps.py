@@ -63,7 +63,7 @@ UNKNOWN = Result(Outcome.UNKNOWN, code="PROVIDER_SILENT")
 OLD: dict[str, Any] = {"begun_ms": NOW_MS - 24 * HOUR}
 LAST: dict[str, Any] = {"method": 1}
 # State, what the row has, answer, where it goes, when it is looked at (ms from now; NEVER: not by itself), counted still.
-ANSWERS = (
+ANSWERS: tuple[tuple[RechargeState, dict[str, Any], Result, RechargeState, int, bool], ...] = (
     (S.CHARGING, {}, SUCCEEDED, S.COOLING, 1, True),
     (S.UNKNOWN, {}, SUCCEEDED, S.COOLING, 1, True),
     (S.NEEDS_REVIEW, {}, SUCCEEDED, S.COOLING, 1, True),
@@ -149,7 +149,7 @@ def test_asked_often_enough_it_is_looked_up_at_the_end_of_the_day() -> None:
 
 
 # State, what the row has, and which of the worker's three questions is yes.
-TURNS = (
+TURNS: tuple[tuple[RechargeState, dict[str, Any], str], ...] = (
     (S.ARMED, {"epoch": 1}, ""),
     (S.ARMED, {"epoch": 0}, "begin"),
     (S.CHARGING, {}, "ask"),
@@ -178,10 +178,11 @@ def test_what_the_worker_does(state: RechargeState, row: dict[str, Any], turn: s
     assert [name for name, question in asked.items() if question(view)] == [turn] * bool(turn)
 
 
-ON, OFF = {}, {"enabled": False}
-ANOTHER = {"methods": rule(Token.PENDING).methods}
+ON: dict[str, Any] = {}
+OFF: dict[str, Any] = {"enabled": False}
+ANOTHER: dict[str, Any] = {"methods": rule(Token.PENDING).methods}
 # State, what the row has, the change of the rule, where it goes.
-RULES = (
+RULES: tuple[tuple[RechargeState, dict[str, Any], dict[str, Any], RechargeState], ...] = (
     (S.OFF, {}, ON, S.ARMED),
     (S.ARMED, {}, ON, S.ARMED),
     (S.ARMED, {}, OFF, S.OFF),
