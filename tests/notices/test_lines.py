@@ -32,7 +32,7 @@ STEPS = [
     (
         "NEEDS_REVIEW",
         {"amount": 200_000_000},
-        "Nobody could find out whether a recharge of $200.00 was charged.",
+        "It is not clear what became of a recharge of $200.00.",
     ),
     (
         "ACTION_REQUIRED",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from notices.certificates import Certificate
 from notices.receivers import PASSWORD, USER, Receiver, receiving, taking_mails, until
@@ -269,6 +270,22 @@ async def test_a_notice_that_cannot_be_written_is_given_up_alone(office: Office)
         pass
     states = sorted(row["state"] for row in await delivery_rows(office.database))
     assert states == ["DEAD", "DELIVERED"]
+
+
+async def test_logs_name_neither_addresses_nor_secrets(office: Office) -> None:
+    await put(office.database, admin("ann"))
+    secret = await put_hook(office.database, "h", office.receiver.url("/with-a-token"))
+    mailer = Mailer(MailServer("localhost", 1, False, True, USER, PASSWORD), "a@example.com")
+    outbox = Outbox(
+        office.database, mailer=mailer, poster=office.outbox._poster, clock=office.clock
+    )
+    await office.tell("1")
+    with capture_logs() as logged:
+        assert await outbox.step() == 2
+    mailer.close()
+    assert sorted(line["event"] for line in logged) == ["notice_delivered", "notice_not_delivered"]
+    for word in ("example.com", "with-a-token", "127.0.0.1", PASSWORD, secret):
+        assert word not in str(logged)
 
 
 async def test_mails_wait_while_there_is_no_mail_server(office: Office) -> None:

@@ -60,3 +60,4 @@ def test_webhooks_are_told_of_what_they_asked_for() -> None:
     assert [each.address for each in recipients(targets, POOL)] == ["all", "pools"]
     (told,) = recipients(targets, MONEY)
     assert (told.channel, told.address) == (Channel.WEBHOOK, "all")
+    assert [each.address for each in recipients(targets, NoticeKind.TEST)] == ["all", "pools"]
