@@ -243,7 +243,7 @@ def _recharging(ground: _Ground) -> _Room:
         ground.recharges,
         charging=charging,
         directory=ground.directory,
-        ledger=ground.ledger,
+        history=ground.history,
         bounds=bounds,
     )
 
