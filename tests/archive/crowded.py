@@ -26,6 +26,7 @@ class Load:
     worlds: list[World]
     running: list[asyncio.Task[None]] = field(default_factory=list)
     stopping: bool = False
+    mark: str = "c"  # of its calls
 
     def start(self, pause_s: float) -> None:
         """Begins; each tenant has one call at a time and leaves every tenth open."""
@@ -48,7 +49,7 @@ class Load:
         await world.fund(FUNDS, "f")
         while not self.stopping:
             number += 1
-            await _call(world, f"c{number}", dice)
+            await _call(world, f"{self.mark}{number}", dice)
             await asyncio.sleep(pause_s)
 
 

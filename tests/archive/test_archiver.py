@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from archive.doings import CREDITED, archived, grow_old, live_a_little
 from ledger.world import World
+from talktime_server.archive import archiver
 from talktime_server.archive.archiver import Archiver
 from talktime_server.archive.database import Database
 from talktime_server.archive.schema import balances, entries, open_calls, pool_rows
@@ -85,9 +86,9 @@ async def test_a_missing_line_stops_its_shard_alone_and_is_told(
     before = await _count(database)
     after = (await world.store.command("XRANGE", stream, "-", "+"))[before:]
     await world.store.command("XDEL", stream, after[0][0])
-    archiver = await archived(world, database)
+    took = await archived(world, database)
     assert await _count(database) == before
-    (alarm,) = (await archiver.status()).alarms
+    (alarm,) = (await took.status()).alarms
     assert f"line {before + 1} is missing" in alarm
     await world.directory.put_tenant(world.tenant_like("elsewhere"))
     await archived(world, database)
@@ -119,9 +120,9 @@ async def test_a_store_that_was_set_back_writes_nothing_over_what_is_known(
     before = await _count(database)
     await world.store.command("HINCRBY", world.key, "v", -1)
     await world.fund(7, "other")
-    archiver = await archived(world, database)
+    took = await archived(world, database)
     assert await _count(database) == before
-    assert "another content" in (await archiver.status()).alarms[0]
+    assert "another content" in (await took.status()).alarms[0]
 
 
 async def test_lines_below_the_position_are_seen(world: World, database: Database) -> None:
@@ -154,9 +155,9 @@ async def test_followers_see_each_line_once_in_its_order(world: World, database:
 
     follower = Follower()
     await live_a_little(world)
-    archiver = Archiver(world.store, database, followers=[follower])
+    failing = Archiver(world.store, database, followers=[follower])
     with pytest.raises(RuntimeError):
-        await archiver.step()
+        await failing.step()
     assert await _count(database) == 0
     await archived(world, database, [follower])
     await live_a_little(world, "2")
@@ -182,17 +183,32 @@ async def test_only_what_is_archived_and_old_is_trimmed(world: World, database: 
 
 
 async def test_status_tells_what_waits(world: World, database: Database) -> None:
-    archiver = await archived(world, database)
-    fresh = await archiver.status()
+    took = await archived(world, database)
+    fresh = await took.status()
     assert (fresh.waiting, fresh.lag_ms) == (0, 0)
     await live_a_little(world)
-    waits = await archiver.status()
+    waits = await took.status()
     lines = (await world.ledger.balance(world.tenant)).version
     assert waits.entries + waits.waiting == lines
     await archived(world, database)
-    done = await archiver.status()
+    done = await took.status()
     assert (done.entries, done.waiting, done.lag_ms) == (lines, 0, 0)
     assert abs(done.archived_ms - await world.now_ms()) < 60_000
+
+
+async def test_an_archive_that_stays_away_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiver, "ALARM_AFTER_S", 0.0)
+    away = Archiver(world.store, Database("postgresql://u:p@127.0.0.1:1/n"))
+    assert away.alarms == ()
+    task = asyncio.create_task(away.run())
+    async with asyncio.timeout(20):
+        while not away.alarms:
+            await asyncio.sleep(0.02)
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _caught_up(world: World, database: Database) -> None:

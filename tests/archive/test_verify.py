@@ -12,7 +12,8 @@ from talktime_server.archive import schema
 from talktime_server.archive.database import Database
 from talktime_server.archive.verify import Verification, verify
 
-LEAST_CHANGES = 100
+LEAST_CHANGES = 200
+PLACES = 7  # of a table, among which the first row and the last
 TABLES = (
     schema.entries,
     schema.balances,
@@ -112,7 +113,7 @@ def _changes(rows: Rows) -> Iterator[Change]:
     for table in TABLES:
         kept = rows[table.name]
         assert kept, table.name
-        places = sorted({0, len(kept) // 2, len(kept) - 1})
+        places = sorted({n * (len(kept) - 1) // (PLACES - 1) for n in range(PLACES)})
         for place in places:
             for column in table.columns:
                 yield _edited(table, kept, place, column.name)

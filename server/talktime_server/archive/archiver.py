@@ -148,11 +148,13 @@ class Archiver:
         return done.full
 
     async def _look(self, done: _Round) -> None:
+        """Reads all shards before it writes: what came of few lines each goes in one transaction."""
         numbers = [n for n, shard in self._shards.items() if not shard.stopped]
+        pages: list[_Page] = []
         for start in range(0, len(numbers), SHARDS_AT_ONCE):
-            pages = await self._read(numbers[start : start + SHARDS_AT_ONCE], done)
-            for group in _groups([page for page in pages if page.entries]):
-                await self._keep(group, done)
+            pages += await self._read(numbers[start : start + SHARDS_AT_ONCE], done)
+        for group in _groups([page for page in pages if page.entries]):
+            await self._keep(group, done)
 
     async def status(self) -> ArchiveStatus:
         """How far the archive is, and what is wrong. Raises ArchiveAway, StoreAway."""

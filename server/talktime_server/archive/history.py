@@ -36,6 +36,12 @@ class History:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def version(self, tenant_id: str) -> int:
+        """The number of the tenant's last archived line; 0: none is archived."""
+        async with self._database.connect() as connection:
+            asked = select(balances.c.version).where(balances.c.tenant_id == tenant_id)
+            return int((await connection.execute(asked)).scalar() or 0)
+
     async def sums(self, tenant_id: str) -> Archived:
         """What the tenant's archived lines come to; all of one moment."""
         async with self._database.connect() as connection:

@@ -80,6 +80,9 @@ class Archived:
 class Earlier(Protocol):
     """The archive, as it is asked for what the store may have forgotten. Raises ArchiveAway."""
 
+    async def version(self, tenant_id: str) -> int:
+        """The number of the tenant's last archived line; 0: none is archived."""
+
     async def sums(self, tenant_id: str) -> Archived:
         """What the tenant's archived lines come to."""
 
@@ -159,7 +162,7 @@ class Journal:
         if self._earlier is None or place.position:
             return [], place.version
         # In this order: lines that are archived in between are found twice rather than never.
-        last = (await self._earlier.sums(tenant_id)).version
+        last = await self._earlier.version(tenant_id)
         found = await self._earlier.page(tenant_id, place.version, count, reference)
         return found, max(place.version, last, *(entry.version for entry in found))
 
@@ -192,7 +195,7 @@ class Journal:
     async def _archived_beyond(self, tenant_id: str, version: int) -> bool:
         """Whether lines that the stream did not show went to the archive meanwhile."""
         earlier = self._earlier
-        return earlier is not None and (await earlier.sums(tenant_id)).version > version
+        return earlier is not None and await earlier.version(tenant_id) > version
 
     async def _stream(self, tenant_id: str, after: str) -> AsyncIterator[tuple[str, Entry | None]]:
         """Every position of the tenant's shard, with the entry where it is the tenant's."""
