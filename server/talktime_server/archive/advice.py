@@ -69,10 +69,10 @@ class Spending:
 
     def days_left(self, available_micros: int) -> int | None:
         """How many whole days an amount lasts at the pace; None without use, 0 for nothing or a debt."""
-        sum_micros = sum(self.recent)
-        if not sum_micros:
+        spent = sum(self.recent)
+        if not spent:
             return None
-        return min(max(available_micros, 0) * len(self.recent) // sum_micros, MOST_DAYS_LEFT)
+        return min(max(available_micros, 0) * len(self.recent) // spent, MOST_DAYS_LEFT)
 
 
 @dataclass(frozen=True, slots=True)
