@@ -66,7 +66,7 @@ def _own_checks(view: View, tenant: Tenant) -> list[Check]:
     return [
         Check("rule", rule.enabled, f"the rule is turned {'on' if rule.enabled else 'off'}"),
         Check(
-            "billing",
+            "billing mode",
             not tenant.postpaid,
             "the tenant pays later, so nothing is recharged"
             if tenant.postpaid
