@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from sqlalchemy import Table, delete, insert, select, text
 
 from archive.doings import archived, live_a_little
@@ -12,6 +13,7 @@ from talktime_server.archive import schema
 from talktime_server.archive.database import Database
 from talktime_server.archive.verify import Verification, verify
 
+LIMIT_S = 300  # each change is a verification
 LEAST_CHANGES = 200
 PLACES = 7  # of a table, among which the first row and the last
 TABLES = (
@@ -51,6 +53,7 @@ async def test_what_was_not_changed_is_sound(world: World, database: Database) -
     assert (head.tenant_id, head.version) == ("acme", found.entries)
 
 
+@pytest.mark.timeout(LIMIT_S)
 async def test_every_planted_change_is_found(world: World, database: Database) -> None:
     rows = await _unguarded(world, database)
     changes = list(_changes(rows))

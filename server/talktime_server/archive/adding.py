@@ -33,7 +33,10 @@ class Different(Exception):
     """The journal and the archive say different things of a line."""
 
     def __init__(self, shard: int, tenant_id: str, version: int) -> None:
-        super().__init__(f"tenant {tenant_id}: line {version} was archived with another content")
+        super().__init__(
+            f"tenant {tenant_id}: line {version} was archived with another content: the store was set "
+            "back behind its archive; empty it, and restore it with `talktime archive rebuild`"
+        )
         self.shard = shard
 
 
