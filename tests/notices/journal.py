@@ -1,6 +1,5 @@
 """Lines of the journal as the archiver hands them to a follower, with the rows it keeps beside them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,8 +158,3 @@ async def count_of(database: Database, table: Any) -> int:
     async with database.connect() as connection:
         found = await connection.execute(select(func.count()).select_from(table))
         return int(found.scalar_one())
-
-
-def parameters_of(text: str) -> dict[str, Any]:
-    """Stored parameters, read."""
-    return dict(json.loads(text))

@@ -20,7 +20,6 @@ from talktime_server.notices.settings import DEFAULT_EXPIRY_NOTICE_DAYS
 from talktime_server.notices.tables import latches, notice_settings
 from talktime_server.words import NoticeKind
 
-PERIOD_S = 3600.0
 TENANTS_AT_ONCE = 500
 DAY_MS = 24 * 3600 * 1000
 
