@@ -1,4 +1,4 @@
-"""The README's settings are the program's: each one is there, with its default."""
+"""The listed settings are the program's: each one is there, with its default."""
 
 import re
 
@@ -35,14 +35,14 @@ IN_WORDS = {
 def rows() -> dict[str, str]:
     """The default of each name. A row of several names has one for all, or one for each in their order."""
     listed: dict[str, str] = {}
-    for names, default in ROW.findall((HOUSE / "README.md").read_text()):
+    for names, default in ROW.findall((HOUSE / "docs" / "settings.md").read_text()):
         several, defaults = re.findall(r"TALKTIME_\w+", names), default.split(", ")
         each = defaults if len(defaults) == len(several) else [default] * len(several)
         listed |= dict(zip(several, each, strict=True))
     return listed
 
 
-def test_every_setting_is_in_the_readme_and_nothing_else() -> None:
+def test_every_setting_is_listed_and_nothing_else() -> None:
     settings = set(Settings.__dataclass_fields__) - UNLISTED
     assert set(rows()) == {variable(name) for name in settings}
 

@@ -25,6 +25,7 @@ from talktime_server.commands import (
     pools,
     rates,
     recharges,
+    sandbox,
     service,
     tenants,
     tokens,
@@ -67,6 +68,7 @@ app.add_typer(archive.group, name="archive", help="The record in SQL: its state,
 archive_status.add_to(archive.group)
 export.add_to(app)
 advice.add_to(app)
+sandbox.add_to(app)
 app.add_typer(rates.group, name="rates", help="Decks of rates: import, activate, show.")
 app.add_typer(calls.group, name="call", help="What a router asks, by hand.")
 batches.add_to(calls.group)
