@@ -91,6 +91,7 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
         ("--method is not", "TALKTIME_STRIPE_KEY_FILE"),
         {"error.faults.0.field": "rule.payment_methods[0].gateway"},
     ),
+    ("recharge history", 0, ("Charge",), {"steps": []}),
     ("recharge resume --charge c-1", 2, ("--charge and --outcome",), {}),
     ("recharge resume --charge c-1 --outcome perhaps", 2, ("CHARGED, NOT_CHARGED",), {}),
     (
