@@ -142,7 +142,8 @@ def some_taking(chance: Random) -> Operation:
     if chance.random() < 0.5:
         amount = chance.choice([-1, 1]) * chance.randint(1, 300)
         return Operation("adjust", key, (amount, chance.choice([1, 2, 365])))
-    return Operation("refund", key, (chance.randint(1, 300),), to=f"f{chance.randrange(20)}")
+    of = f"f{chance.randrange(20)}" if chance.random() < 0.8 else f"t{chance.randrange(40)}"
+    return Operation("refund", key, (chance.randint(1, 300),), to=of)
 
 
 def some_batch(chance: Random, model: PlainLedger) -> Operation:

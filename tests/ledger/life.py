@@ -7,6 +7,7 @@ from itertools import permutations
 from random import Random
 from typing import Any, Self
 
+from ledger import plain_funds
 from ledger.happenings import (
     DAY_MS,
     LICENSES,
@@ -57,11 +58,11 @@ def plainly(model: PlainLedger, op: Operation) -> Answer:
         case "release":
             return model.release(op.call_id)
         case "adjust":
-            return model.adjust(op.call_id, *op.numbers)
+            return plain_funds.adjust(model, op.call_id, *op.numbers)
         case "refund":
-            return model.refund(op.call_id, op.numbers[0], op.to)
+            return plain_funds.refund(model, op.call_id, op.numbers[0], op.to)
         case _:
-            return model.fund(op.call_id, *op.numbers)
+            return plain_funds.fund(model, op.call_id, *op.numbers)
 
 
 async def really(world: World, op: Operation) -> Answer:

@@ -5,7 +5,6 @@ It is slow and knows no store. The model test asks both the same and compares ev
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ledger.plain_bill import due_bill
 from ledger.plain_call import (
@@ -17,11 +16,11 @@ from ledger.plain_call import (
     charged_parts,
     month_of,
 )
-from ledger.plain_lots import PlainLot, PlainLots
+from ledger.plain_funds import Movement
+from ledger.plain_lots import PlainLots
 from ledger.plain_meters import Charge, PlainMeters, Start
 from ledger.plain_offer import Offer, first_offer, offer_of, scarce, shares_of
 from ledger.plain_price import Bill, billed, price, stretches
-from talktime_server.ledger.operations import Funding, Taking
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.records import ASKED, Ending, Facts, Grant, Money, Slice, Sources
 from talktime_server.words import CallState, Reason, SourceKind
@@ -48,7 +47,7 @@ class PlainLedger:
     in_batch: bool = False
     meters: PlainMeters = field(default_factory=PlainMeters)
     calls: dict[str, PlainCall] = field(default_factory=dict)
-    fundings: dict[str, tuple[str, dict[str, Any], Funding | Taking]] = field(default_factory=dict)
+    fundings: dict[str, Movement] = field(default_factory=dict)
     unmatched: set[str] = field(default_factory=set)
 
     @property
@@ -93,73 +92,6 @@ class PlainLedger:
         over = sorted((self.calls[call_id].lease_ms, call_id) for call_id in self.due())
         for _, call_id in over:
             self._expire(self.calls[call_id])
-
-    def fund(self, funding_id: str, amount: int, days: int) -> Answer:
-        return self._add(funding_id, "FUND", amount, days, "")
-
-    def adjust(self, adjustment_id: str, amount: int, days: int) -> Answer:
-        if amount > 0:
-            return self._add(adjustment_id, "ADJUST", amount, days, "because")
-        return self._take(adjustment_id, "ADJUST", -amount, "")
-
-    def refund(self, refund_id: str, amount: int, funding_id: str) -> Answer:
-        return self._take(refund_id, "REFUND", amount, funding_id)
-
-    def _add(self, funding_id: str, kind: str, amount: int, days: int, note: str) -> Answer:
-        body = {"amount_micros": amount, "expire_days": days, "note": note}
-        known = self._known(funding_id, kind, body)
-        if known:
-            return known
-        self.lapse()
-        self.lots.look(self.settled, self.now_ms)
-        expires_ms = self.now_ms + days * DAY_MS
-        self.lots.add(PlainLot(funding_id, amount, expires_ms, amount, self.now_ms))
-        self.loaded += amount
-        return self._moved(funding_id, kind, body, Funding(self.money, expires_ms, replayed=False))
-
-    def _take(self, key: str, kind: str, amount: int, funding_id: str) -> Answer:
-        body = {"amount_micros": amount, "funding_id": funding_id, "reason": "because"}
-        known = self._known(key, kind, body)
-        if known:
-            return known
-        total = 0
-        if kind != "ADJUST":
-            bought, _, _ = self.fundings.get(funding_id, ("REFUND", {}, None))
-            if bought == "REFUND" or funding_id not in self.fundings:
-                return Answer(failure="UNKNOWN_FUNDING")
-            total = amount + self._refunded_of(funding_id)
-            if total > self.fundings[funding_id][1]["amount_micros"]:
-                return Answer(failure="REFUND_LIMIT")
-        self.lapse()
-        self.lots.look(self.settled, self.now_ms)
-        self.lots.take_from(funding_id, amount)
-        if kind == "ADJUST":
-            self.loaded -= amount
-        else:
-            self.refunded += amount
-        return self._moved(key, kind, body, Taking(self.money, total, replayed=False))
-
-    def _refunded_of(self, funding_id: str) -> int:
-        taken = [body for kind, body, _ in self.fundings.values() if kind == "REFUND"]
-        return sum(body["amount_micros"] for body in taken if body["funding_id"] == funding_id)
-
-    def _known(self, key: str, kind: str, body: dict[str, Any]) -> Answer | None:
-        if key not in self.fundings:
-            return None
-        was_kind, was, answer = self.fundings[key]
-        if was_kind != kind:
-            return Answer(failure="kind")
-        for name, value in body.items():
-            if was.get(name) != value:
-                return Answer(failure=name)
-        return Answer(replace(answer, replayed=True), replayed=True)
-
-    def _moved(self, key: str, kind: str, body: dict[str, Any], answer: Funding | Taking) -> Answer:
-        self.entries += 1
-        self.lots.look(self.settled, self.now_ms)
-        self.lots.keep()
-        self.fundings[key] = (kind, body, answer)
-        return Answer(answer)
 
     def quote(self, wanted: Wanted) -> Answer:
         """What an authorize would say; money that is lost with time is lost all the same."""

@@ -3,7 +3,8 @@
 -- A script, because the receipt and the money must be one step, or a repeat takes twice; and refunds of one funding are added up in it.
 --
 -- KEYS, for each operation: tenant, receipt, funding (the receipt again for an adjustment), journal, recharges
--- ARGV, for each operation: id; tenant_id; REFUND, CHARGEBACK or ADJUST; amount (micros; below zero for an adjustment); funding_id (empty for an adjustment); reason
+-- ARGV, for each operation: id; tenant_id; REFUND, CHARGEBACK or ADJUST; amount (micros; below zero for an adjustment); funding_id (empty
+--   for an adjustment); reason
 -- Returns, for each operation: "replay" or "new" with settled, held and all that was taken back of the funding; "mismatch" with the
 --   field's name; "unknown" (no such funding); "over" with what may still be taken back of it; "limit"; "no_tenant"; "error" with what was
 --   wrong.
@@ -28,12 +29,13 @@ local function take_from(lots, funding_id, micros)
   end
 end
 
+-- What came in by an id, and what was taken back of it; nothing for an id by which something went.
 local function taken_of(funding)
   local bought = book.taken and book.taken[funding]
   if not bought then
     local stored = redis.call("HMGET", funding, "amount", "refunded", "kind")
-    bought = stored[1] and stored[3] ~= "REFUND" and stored[3] ~= "CHARGEBACK"
-      and { amount = tonumber(stored[1]), refunded = tonumber(stored[2] or "0") }
+    local amount, kind = tonumber(stored[1] or "0"), stored[3]
+    bought = amount > 0 and kind ~= "REFUND" and kind ~= "CHARGEBACK" and { amount = amount, refunded = tonumber(stored[2] or "0") }
     book.taken = book.taken or {}
     book.taken[funding] = bought
   end
