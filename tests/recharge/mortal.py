@@ -4,6 +4,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from talktime_server.ledger.recharge_rows import Step, View
+from talktime_server.ledger.recharges import Recharges
+from talktime_server.ledger.store import Store
+
+# What a step is written as, where it has a name of its own; any other line tells of an outcome.
+_WRITES = {"CHARGING": "freeze", "ARMED": "arm", "": "renew"}
+
 
 class Killed(BaseException):
     """The worker is no more; nothing of it runs on."""
@@ -11,7 +18,7 @@ class Killed(BaseException):
 
 @dataclass(slots=True)
 class Fate:
-    """Ends a worker at the moment `at`, as "after write 2": whatever is counted here counts from 1.
+    """Ends a worker at the moment `at`, as "after add 1": whatever is counted here counts from 1.
 
     `at` may also be a number: the so manieth moment, of whichever kind.
     """
@@ -53,6 +60,20 @@ class Mortal:
             return await self._fate.watch(name, lambda: found(*arguments, **named))
 
         return call
+
+
+class MortalRows(Recharges):
+    """Recharges of a store, each of whose writes may be the last: "freeze", "outcome", "arm" or "renew"."""
+
+    def __init__(self, store: Store, fate: Fate) -> None:
+        super().__init__(store)
+        self._fate = fate
+
+    async def write(self, view: View, step: Step) -> bool:
+        state = step.line.state.value if step.line else ""
+        write = super().write
+        written = await self._fate.watch(_WRITES.get(state, "outcome"), lambda: write(view, step))
+        return bool(written)
 
 
 def die_by_exception() -> None:

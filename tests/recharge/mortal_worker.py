@@ -16,9 +16,8 @@ from typing import Any
 import structlog
 
 from ledger.world import open_world
-from recharge.mortal import Fate, Mortal
+from recharge.mortal import Fate, Mortal, MortalRows
 from recharge.stage import AT_ONCE, PATIENCE, charging_of
-from talktime_server.ledger.recharges import Recharges
 from talktime_server.payments.billing import BillingGateway
 from talktime_server.payments.gateway import Gateway
 from talktime_server.payments.payments import Payments
@@ -27,15 +26,15 @@ from talktime_server.payments.stripe_gateway import StripeGateway
 
 # The steps of a recharge, and what is lost when the worker dies there.
 MOMENTS = {
-    "claim seen": "before write 1",
-    "charge frozen": "after write 1",
+    "claim seen": "before freeze 1",
+    "charge frozen": "after freeze 1",
     "provider being asked": "while asking",
     "reply on its way": "after gateway 1",
     "answer at hand": "after charge 1",
     "about to credit": "before add 1",
     "credited": "after add 1",
-    "marked": "after write 2",
-    "armed again": "after write 3",
+    "marked": "after outcome 1",
+    "armed again": "after arm 1",
 }
 ASKING_S = (
     0.004  # into a request: about when the provider has it, and before or after its reply by chance
@@ -89,7 +88,7 @@ async def work(store_url: str, sandbox_url: str, order: dict[str, Any]) -> None:
     mortal: Any = {name: _Asked(each, fate) for name, each in gateways.items()}
     payments = Payments(mortal, patience=PATIENCE, spacing=AT_ONCE)
     async with open_world(store_url, order["tenant"]) as world:
-        recharges: Any = Mortal(Recharges(world.store), fate, "write")
+        recharges = MortalRows(world.store, fate)
         asked: Any = Mortal(payments, fate, "charge", "reconcile")
         charging = charging_of(world, recharges, asked, order["claim_ms"])
         funds: Any = Mortal(world.ledger.funds, fate, "add")

@@ -1,14 +1,20 @@
 """What comes between a dip and its credits: another rule, another worker, a dead one, another way of paying."""
 
 import asyncio
+from typing import Any
 
+import pytest
+
+from recharge.mortal import Fate, Mortal, MortalRows
 from recharge.stage import (
     UNIT,
     Stage,
     charging_of,
     rule,
 )
+from talktime_server.failure import StoreAway
 from talktime_server.ledger import keys
+from talktime_server.ledger.store import silent
 from talktime_server.payments.sandbox import Token
 from talktime_server.work import steps
 
@@ -154,3 +160,28 @@ async def test_the_life_of_the_credits_is_the_rules(stage: Stage) -> None:
     await stage.serve()
     lots = (await stage.world.ledger.balance(stage.world.tenant)).lots
     assert [round((lot.expires_ms - lot.funded_ms) / 86_400_000) for lot in lots] == [365, 30]
+
+
+def lose_it() -> None:
+    """The store did it, or did not, and nobody hears of it."""
+    raise silent()
+
+
+@pytest.mark.parametrize("moment", range(1, 9))
+async def test_an_answer_of_the_store_that_is_lost_costs_a_minute_and_no_money(
+    stage: Stage, moment: int
+) -> None:
+    """Before and after each write and each credit: what was done stays done, and is gone through again."""
+    await stage.set_rule(rule())
+    await stage.spend(51)
+    fate = Fate(moment, lose_it)
+    rows = MortalRows(stage.world.store, fate)
+    unlucky = charging_of(stage.world, rows, stage.payments)
+    funds: Any = Mortal(stage.world.ledger.funds, fate, "add")
+    unlucky._funds = funds
+    with pytest.raises(StoreAway):
+        await unlucky.serve(stage.owner)
+    await stage.wait(60)
+    assert (await stage.state(), await stage.settled()) == ("ARMED", 299)
+    assert len(stage.charges()) == 1
+    await stage.check()

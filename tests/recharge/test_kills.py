@@ -46,7 +46,7 @@ WRONG = (Token.WRONG_AMOUNT, Token.OTHER_CURRENCY)
 # Enough for what a provider may take that answers nothing, and a look of the worker.
 SLACK_S = 8.0
 LIMIT_S = 60.0
-BATCH_LIMIT_S = 150.0
+BATCH_LIMIT_S = 300.0
 _numbers = count(1)
 
 
@@ -107,16 +107,27 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
+@pytest_asyncio.fixture
+async def store_in_memory() -> AsyncIterator[StoreProcess]:
+    """Workers die here, not the store: so it need not wait for a disk that others are busy with."""
+    process = StoreProcess(appendonly="no")
+    try:
+        await process.start()
+        yield process
+    finally:
+        process.stop()
+
+
 @pytest.mark.timeout(7200)
 async def test_killed_anywhere_it_is_charged_once_and_credited_once(
-    store_process: StoreProcess, sandbox: Sandbox
+    store_in_memory: StoreProcess, sandbox: Sandbox
 ) -> None:
     figures, pairs = Figures(), turns()
-    async with undertaker(store_process.url, sandbox.url) as killer:
+    async with undertaker(store_in_memory.url, sandbox.url) as killer:
         for start in range(0, len(pairs), AT_ONCE):
             async with asyncio.timeout(BATCH_LIMIT_S):
                 batch = pairs[start : start + AT_ONCE]
-                await _batch(store_process.url, sandbox, killer, batch, figures)
+                await _batch(store_in_memory.url, sandbox, killer, batch, figures)
             _write(figures)
     assert (figures.doubled, figures.lost) == (0, 0)
     assert figures.charges == figures.credits
@@ -185,7 +196,8 @@ async def _recovered(stages: list[Stage], tokens: list[Token]) -> float:
     began_s = time.monotonic()
     try:
         while not all([await _done(*pair) for pair in zip(stages, tokens, strict=True)]):
-            assert time.monotonic() < began_s + LIMIT_S, [await s.state() for s in stages]
+            if time.monotonic() > began_s + LIMIT_S:
+                pytest.fail(await _unfinished(stages, tokens))
             await asyncio.sleep(0.05)
     finally:
         for each in workers:
@@ -201,6 +213,15 @@ async def _done(stage: Stage, token: Token) -> bool:
             80
         )  # it is asked after again a minute later, and nobody waits for that here
     return view.state is ENDS.get(token, RechargeState.ARMED) and not view.recharge.owner
+
+
+async def _unfinished(stages: list[Stage], tokens: list[Token]) -> str:
+    told = ""
+    for stage, token in zip(stages, tokens, strict=True):
+        if not await _done(stage, token):
+            row = await stage.row()
+            told += f"{token} {await stage.story()} {row.owner=} {row.rounds=} {row.code=}\n"
+    return told
 
 
 async def _audit(stage: Stage, token: Token, figures: Figures) -> None:

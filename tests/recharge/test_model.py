@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from recharge.mortal import Fate, Killed, Mortal, die_by_exception
+from recharge.mortal import Fate, Killed, Mortal, MortalRows, die_by_exception
 from recharge.plain import PlainRecharge, PlainRule
 from recharge.stage import UNIT, Stage, charging_of, method, open_stage
 from stores import StoreProcess
@@ -125,8 +125,8 @@ class TwoRecharges(RuleBasedStateMachine):
         world = stage.world
         mortal = charging_of(
             world,
-            Mortal(stage.recharges, fate, "write"),  # type: ignore[arg-type]  # it passes everything on
-            Mortal(stage.payments, fate, "charge", "reconcile"),  # type: ignore[arg-type]  # likewise
+            MortalRows(world.store, fate),
+            Mortal(stage.payments, fate, "charge", "reconcile"),  # type: ignore[arg-type]  # it passes everything on
         )
         mortal._funds = Mortal(world.ledger.funds, fate, "add")  # type: ignore[assignment]  # likewise
         try:
