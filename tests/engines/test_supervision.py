@@ -231,6 +231,8 @@ async def test_without_an_archive_calls_are_served_all_the_same(
 
 async def test_everything_ends_in_the_order_of_who_needs_whom(tmp_path: Path) -> None:
     async with apart(tmp_path, engine=Engine.GRPCIO, workers=2, back_office="yes") as service:
+        # The supervisor knows that it works: one that is not ready yet is not waited for.
+        await until(lambda: "worker_started" in (tmp_path / "log").read_text())
         await until(lambda: at_work(tmp_path))
         assert len(left_of(tmp_path)) >= 4
         service.process.send_signal(signal.SIGTERM)
