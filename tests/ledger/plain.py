@@ -87,6 +87,8 @@ class PlainLedger:
         """What a reading of the balance does."""
         self.end_due()
         self.lapse()
+        if not self.lots.lots:
+            self.lots.look(self.settled, self.now_ms)
 
     def end_due(self) -> None:
         over = sorted((self.calls[call_id].lease_ms, call_id) for call_id in self.due())

@@ -19,7 +19,7 @@ local function catch_up(tenant, lots)
   if change > 0 then -- money of before there were lots, or given back when all of them were used up
     local expiry = tenant.lot > 0 and tenant.lot or tenant.now + LIFE_DAYS * DAY_MS
     lots[1] = { id = "before", left = change, expiry = expiry, amount = change, at = tenant.now }
-    tenant.lot = expiry
+    tenant.lot, lots.changed, tenant.changed = expiry, true, true
   end
   lots.left = math.max(0, tenant.settled)
 end
