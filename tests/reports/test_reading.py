@@ -121,7 +121,7 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize(("chosen", "keeps"), FILTERS, ids=lambda each: str(each)[:30])
+@pytest.mark.parametrize(("chosen", "keeps"), FILTERS, ids=[str(each[0]) for each in FILTERS])
 async def test_filters_pick_the_same_rows_everywhere(
     either: Database, chosen: dict[str, str], keeps: Any
 ) -> None:
