@@ -15,7 +15,7 @@ LONGEST = 80
 LONGEST_OF = {
     "authorize": 160,
     "extend": 108,
-    "settle": 112,
+    "settle": 120,
     "take_funds": 90,
     "book": 216,
     "lots": 165,

@@ -106,7 +106,9 @@ async def test_the_archive_knows_calls_as_they_ended(world: World, database: Dat
     await archived(world, database)
     history = History(database)
     for call_id, call in ended.items():
-        assert await history.call("acme", call_id) == call
-    assert await history.call("acme", "never") is None
-    assert await history.call("other", "paida") is None
-    assert await history.call("acme", "fa") is None  # a funding is no call
+        packed = await history.packed_call("acme", call_id)
+        assert packed
+        assert call_of(packed) == call
+    assert await history.packed_call("acme", "never") is None
+    assert await history.packed_call("other", "paida") is None
+    assert await history.packed_call("acme", "fa") is None  # a funding is no call

@@ -93,7 +93,7 @@ SETTLE = {
     "duration": "60",
     "floor": "0",
     "ttl": "600",
-    "archived": "1",
+    "archived": "",
     **dict.fromkeys(FIELDS, ""),
 }
 UNRESERVED = SETTLE | {"call_id": "a", **{name: AUTHORIZE[name] for name in FIELDS}}

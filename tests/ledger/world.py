@@ -119,9 +119,16 @@ class World:
         return Unreserved(facts, known.version if known else 0, sources, terms)
 
     async def settle(
-        self, call_id: str, duration: int, unreserved: Unreserved | None = None
+        self,
+        call_id: str,
+        duration: int,
+        unreserved: Unreserved | None = None,
+        *,
+        archived: bytes = b"",
     ) -> Outcome:
-        return await self.ledger.settle(self.tenant, call_id, duration, unreserved, archived=True)
+        return await self.ledger.settle(
+            self.tenant, call_id, duration, unreserved, archived=archived
+        )
 
     async def release(self, call_id: str) -> Outcome:
         return await self.ledger.release(self.tenant.tenant_id, call_id)

@@ -73,6 +73,23 @@ def test_a_late_release_of_a_released_call_is_answered_again(site: Site) -> None
     assert refused.value.reason == "RECEIPT_EXPIRED"
 
 
+def test_a_call_that_ended_by_time_is_charged_once_however_late_it_is_settled(site: Site) -> None:
+    """Promise 4: by its own rate, as if the store had kept it."""
+    site.fund(MINUTE_MICROS)
+    call = site.call()
+    site.pass_time(3600)
+    assert site.balance().abandoned_calls == 1
+    forget(site, call.call_id)
+    before = site.sums()
+    charged = site.settle(call, 61)
+    assert (charged.late, charged.replayed) == (True, False)
+    assert site.sums() == (before[0] - charged.charged_micros, 0)
+    assert site.settle(call, 61).replayed
+    forget(site, call.call_id)
+    assert site.settle(call, 61).replayed
+    assert site.sums() == (before[0] - charged.charged_micros, 0)
+
+
 def test_an_old_call_can_be_looked_at(site: Site, settled: str) -> None:
     assert site.router.get_call(settled).state is CallState.SETTLED
 

@@ -13,8 +13,7 @@ from talktime_server.archive.lines import entry_of
 from talktime_server.archive.schema import balances, entries, pool_rows, recharge_steps
 from talktime_server.ledger.entries import Entry
 from talktime_server.ledger.journal import Archived
-from talktime_server.ledger.packed import Fields, call_of, fields_of
-from talktime_server.ledger.records import Call
+from talktime_server.ledger.packed import Fields, fields_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +72,10 @@ class History:
             found = await connection.execute(asked.order_by(table.c.version).limit(count))
             return [entry_of(row) for row in found.mappings()]
 
-    async def call(self, tenant_id: str, call_id: str) -> Call | None:
-        """A call as it stood after its last line, None for one that was never granted (semantics 8)."""
+    async def packed_call(self, tenant_id: str, call_id: str) -> bytes | None:
+        """A call as it stood after its last line, as the scripts pack it; None for one that was never
+        granted (semantics 8).
+        """
         table = entries
         asked = select(table.c.call).where(
             table.c.tenant_id == tenant_id,
@@ -83,8 +84,8 @@ class History:
         )
         async with self._database.connect() as connection:
             newest = asked.order_by(table.c.version.desc()).limit(1)
-            packed = (await connection.execute(newest)).scalar()
-        return call_of(packed) if packed else None
+            packed: bytes | None = (await connection.execute(newest)).scalar()
+        return packed
 
     async def recharge_steps(
         self, tenant_id: str, before_version: int, count: int

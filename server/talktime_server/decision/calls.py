@@ -15,7 +15,7 @@ import structlog
 from talktime_server.decision.numbering import Number, is_e164
 from talktime_server.decision.pools import PoolState, pools_of
 from talktime_server.decision.price_list import PriceList
-from talktime_server.decision.receipts import Receipts
+from talktime_server.decision.receipts import Receipts, settled
 from talktime_server.decision.verdict import Decision, Question, Verdicts, facts_of
 from talktime_server.failure import Conflict, Failure, Invalid, NotFound, StoreAway, Violation
 from talktime_server.ledger.directory import Directory, Profiles
@@ -31,7 +31,7 @@ from talktime_server.ledger.operations import (
 )
 from talktime_server.ledger.profiles import Payer, Tenant, limits_of
 from talktime_server.ledger.records import EMERGENCY, NOTHING, Call, Sources
-from talktime_server.words import CallType, NumberClass, Reason, SourceKind
+from talktime_server.words import CallState, CallType, NumberClass, Reason, SourceKind
 
 ATTEMPTS = 3  # of a decision whose profiles keep changing under it
 
@@ -236,12 +236,13 @@ class Calls:
         try:
             return await self._ledger.settle(tenant, call_id, duration_seconds, unreserved)
         except Absent:
-            known = await self._receipts.settle(
-                tenant.tenant_id, call_id, duration_seconds, unreserved
-            )
-            return known or await self._ledger.settle(
-                tenant, call_id, duration_seconds, unreserved, archived=True
-            )
+            record = await self._receipts.find(tenant.tenant_id, call_id)
+        if record and record.call.state is not CallState.EXPIRED:
+            return settled(record.call, duration_seconds, unreserved)
+        archived = record.packed if record else b""
+        return await self._ledger.settle(
+            tenant, call_id, duration_seconds, unreserved, archived=archived
+        )
 
     async def _unreserved(
         self, question: Question | None
@@ -289,10 +290,10 @@ class Calls:
         try:
             call = await self._ledger.show(tenant_id, call_id)
         except NotFound:
-            known = await self._receipts.show(tenant_id, call_id)
-            if known is None:
+            record = await self._receipts.find(tenant_id, call_id)
+            if record is None:
                 raise
-            call = known
+            call = record.call
         return Answer(tenant, call, replayed=False)
 
     async def meet(self, tenant_id: str, payer_id: str | None) -> None:

@@ -30,6 +30,7 @@ from talktime_server.ledger.records import Call, Facts, Money, Pool
 from talktime_server.ledger.store import Script, Store
 from talktime_server.words import CallState
 
+NOT_ASKED = "-"  # the archive, for a call that the store does not know
 ROUNDS = 100  # of expiring 100 due holds each, before a caller is told to come back
 
 
@@ -166,10 +167,10 @@ class Ledger:
         duration_seconds: int,
         unreserved: Unreserved | None = None,
         *,
-        archived: bool = False,
+        archived: bytes | None = None,
     ) -> Outcome:
-        """Charges a call once. Raises Absent for a call that the store does not know, unless the
-        archive does not know it either (`archived`); Stale, NotFound, Conflict when it ended
+        """Charges a call once. Raises Absent for a call that the store does not know, unless `archived`
+        says what the archive has: the call as packed, empty when it knows none; Stale, NotFound, Conflict when it ended
         otherwise, Mismatch when it was charged by other fields than these.
         """
         owner = tenant.tenant_id
@@ -192,7 +193,7 @@ class Ledger:
             str(duration_seconds),
             str(tenant.floor_micros),
             self._receipt_ttl,
-            "1" if archived else "0",
+            NOT_ASKED if archived is None else archived,
             *_unreserved_texts(unreserved),
         )
         answer = await self._when_free(tenant, lambda: self._settle(names, arguments))

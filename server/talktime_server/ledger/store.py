@@ -77,7 +77,7 @@ def refused(text: str) -> Failure:
 @dataclass(slots=True)
 class _Batch:
     names: list[str] = field(default_factory=list)
-    arguments: list[str] = field(default_factory=list)
+    arguments: list[str | bytes] = field(default_factory=list)
     waiting: list[asyncio.Future[Answer]] = field(default_factory=list)
     before: "_Batch | None" = None  # of the same tick, asked first and so run first
     running: asyncio.Task[None] | None = None
@@ -98,7 +98,9 @@ class Script:
         self._store = store
         self._next: _Batch | None = None
 
-    def __call__(self, names: Sequence[str], arguments: Sequence[str]) -> asyncio.Future[Answer]:
+    def __call__(
+        self, names: Sequence[str], arguments: Sequence[str | bytes]
+    ) -> asyncio.Future[Answer]:
         """Asks for one operation; the future gives its answer, the first place a word. Order of
         asking is order of running.
         """
@@ -205,7 +207,9 @@ class Store:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def evaluate(self, script: Script, names: list[str], arguments: list[str]) -> list[Any]:
+    async def evaluate(
+        self, script: Script, names: list[str], arguments: Sequence[str | bytes]
+    ) -> list[Any]:
         """Runs a script once; loads it first where the store does not know it, which is the one
         thing worth a second try.
         """
@@ -227,7 +231,7 @@ class Store:
         connection: AbstractConnection,
         script: Script,
         names: list[str],
-        arguments: list[str],
+        arguments: Sequence[str | bytes],
     ) -> list[Any]:
         ask = ("EVALSHA", script.sha, len(names), *names, *arguments)
         try:

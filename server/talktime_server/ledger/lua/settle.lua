@@ -4,9 +4,9 @@
 --
 -- KEYS, for each operation: tenant, call, open, busy, journal, unmatched, payer, meters, recharges
 -- ARGV, for each operation: call_id; tenant_id; tenant's profile version; duration (seconds); floor of the balance (micros, 0 or
---   less); life of the receipt (seconds); 1 when the archive knows no such call either; and for a call that was never authorized, else
---   empty: facts, payer_id, the payer's profile version (0: no such payer), source, pools, conference (when it has a budget), its budget,
---   rate and fee (micros), initial and increment (seconds)
+--   less); life of the receipt (seconds); for a call that is not here what the archive has of it (packed; empty: nothing; "-": it was not
+--   asked); and for a call that was never authorized, else empty: facts, payer_id, the payer's profile version (0: no such payer), source,
+--   pools, conference (when it has a budget), its budget, rate and fee (micros), initial and increment (seconds)
 -- Returns, for each operation: "replay" or "new" with the call's view; "absent" (no such call here: ask the archive, and then again);
 --   "unmatched" (no such call, and no fields to charge it by);
 --   "differs" with the view (settled before with another duration); "ended" with the view; "stale"; "due" with call ids;
@@ -31,8 +31,13 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
     return view(call.done[1] == duration and "replay" or "differs", call)
   elseif call and (call.state == "RELEASED" or call.state == "REFUSED") then
     return view("ended", call)
-  elseif not call and archived ~= "1" then
+  elseif not call and archived == "-" then
     return { "absent" }
+  elseif not call and archived ~= "" then
+    call = cmsgpack.unpack(archived) -- its lease ended so long ago that the store forgot it, and nobody settled it
+    if call.state ~= "EXPIRED" then
+      error("a call from the archive that ended otherwise")
+    end
   end
   local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   if not tenant.profile then
