@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from archive.postgres import PostgresProcess
-from talktime_server.archive.database import Database, unmake
+from talktime_server.archive.database import HEAD, Database, unmake
 from talktime_server.archive.schema import entries, facts, metadata
 from talktime_server.failure import ArchiveAway, Unsafe
 from talktime_server.notices import tables
@@ -37,6 +37,8 @@ async def test_several_that_open_at_once_make_the_tables_once(archive_url: str) 
     assert tables.metadata is metadata
     async with databases[0].connect() as connection:
         assert not await connection.run_sync(_differences)
+        newest = await connection.execute(text("SELECT version_num FROM alembic_version"))
+        assert newest.scalar() == HEAD
     for each in databases:
         await each.close()
 

@@ -11,13 +11,10 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from importlib.resources import as_file, files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy import Connection, event, inspect, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -31,6 +28,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from talktime_server.failure import ArchiveAway, Unsafe
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD = "0002"  # the newest revision of the tables
 CONNECTIONS = 5
 WAIT_S = 5.0  # for a connection, for a lock of SQLite's, and for a server to answer its door
 STATEMENT_S = 120.0  # no statement of ours is longer; what reads much reads it in parts
@@ -129,6 +130,12 @@ def migrate(connection: Connection, revision: str = "head") -> None:
     """Brings the tables up to a revision, inside the connection's transaction. Raises Unsafe when they
     are newer than this talktime.
     """
+    if revision == "head" and _revision(connection) == HEAD:
+        return
+    # Every process starts by asking, and hardly one has anything to change.
+    from alembic import command
+    from alembic.util import CommandError
+
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
     try:
@@ -139,10 +146,21 @@ def migrate(connection: Connection, revision: str = "head") -> None:
 
 def unmake(connection: Connection, revision: str) -> None:
     """Takes the tables back to a revision ("base": none), inside the connection's transaction."""
+    from alembic import command
+
     command.downgrade(_alembic(connection), revision)
 
 
-def _alembic(connection: Connection) -> Config:
+def _revision(connection: Connection) -> str:
+    """The revision of the tables that there are, empty for none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+
+
+def _alembic(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     with as_file(files("talktime_server.archive") / "migrations") as folder:
         config = Config()
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
