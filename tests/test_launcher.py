@@ -272,7 +272,7 @@ def test_the_lock_has_every_section_and_every_package_only_once(launcher: Module
 def test_the_lock_names_no_place_and_hashes_everything() -> None:
     lock = text(Path("constraints.txt"))
     lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
-    assert not [line for line in lines if "/" in line or "http" in line or line.startswith("-")]
+    assert not [line for line in lines if "/" in line or "://" in line or line.startswith("-")]
     assert not [
         a
         for a, b in zip(lines, [*lines[1:], ""], strict=True)
