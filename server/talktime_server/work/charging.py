@@ -152,7 +152,7 @@ class Charging:
         wait_s = wait_before_round_s(view.recharge.rounds + 1)
         wait_ms = None if wait_s is None else int(wait_s * 1000)
         moved = await self._recharges.change(
-            tenant_id, lambda view: steps.answered(view, charge_id, result, wait_ms)
+            tenant_id, lambda view: self._answered(view, charge_id, result, wait_ms)
         )
         if came and not moved:
             await self._recharges.change(
@@ -166,6 +166,15 @@ class Charging:
             code=result.code,
         )
         return None
+
+    def _answered(
+        self, view: View, charge_id: str, result: Result, wait_ms: int | None
+    ) -> Step | None:
+        """That nothing was charged is known of our own tries alone: who took over may have charged meanwhile."""
+        ours = view.recharge.owner == self._me.name
+        if result.outcome is Outcome.NOT_CHARGED and not ours:
+            return None
+        return steps.answered(view, charge_id, result, wait_ms)
 
     async def credit(self, view: View, charge_id: str, amount_micros: int) -> bool:
         """Adds the credits of a charge, once however often it is asked; whether they came in now. Raises Conflict."""
