@@ -75,13 +75,14 @@ class PlainLedger:
         if not self.lots.over(self.now_ms):
             return
         self.lots.look(self.settled, self.now_ms)
-        if self.lots.newly_over(self.now_ms):
+        newly = self.lots.newly_over(self.now_ms)
+        if newly:
             self.lots.cut_ms = self.now_ms
             self.lots.generation += 1
         lost = self.lots.lose(list(self.calls.values()), self.now_ms)
         self.lots.keep()
         self.expired += lost
-        self.entries += lost > 0
+        self.entries += newly or lost > 0
 
     def sweep(self) -> None:
         """What a reading of the balance does."""

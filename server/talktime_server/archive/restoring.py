@@ -156,7 +156,10 @@ class Restorer:
 
     async def _funding(self, row: Row) -> None:
         said = fields_of(row["details"])
-        fields: dict[str, Any] = {"kind": row["kind"], "amount": abs(row["amount_micros"])}
+        # What an adjustment took is below zero in its receipt; what was taken back of a funding is not.
+        adjusted = row["kind"] == EntryKind.ADJUST.value
+        amount = row["amount_micros"] if adjusted else abs(row["amount_micros"])
+        fields: dict[str, Any] = {"kind": row["kind"], "amount": amount}
         fields |= {name: said[place] for name, place in _FUNDED.items() if place in said}
         if row["refunded_micros"]:
             fields["refunded"] = row["refunded_micros"]

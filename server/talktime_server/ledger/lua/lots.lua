@@ -98,9 +98,9 @@ local function lapse(tenant)
   end
   local free = free_of_over(tenant, lots)
   keep_lots(tenant, lots)
-  if free > 0 then
+  if free > 0 or newly then -- the archive must know a new generation, though all of it is held
     add_up(tenant, "expired", free)
-    local line = enter(tenant, "LAPSE", "", -free, 0, 0)
+    local line = enter(tenant, "LAPSE", "", 0 - free, 0, 0)
     detail(line, { lots = lots_text(tenant, lots) })
   end
 end
