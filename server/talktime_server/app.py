@@ -13,6 +13,7 @@ import structlog
 from talktime_server.archive.advice import Adviser, Smallest
 from talktime_server.archive.database import Database
 from talktime_server.archive.history import History
+from talktime_server.archive.late_calls import LateCalls
 from talktime_server.archive.reports import UsageReports
 from talktime_server.config import Settings
 from talktime_server.config_kinds import secret
@@ -129,6 +130,12 @@ class _Ground:
         """What the store may have forgotten."""
         return History(self.database)
 
+    @property
+    def late_calls(self) -> LateCalls:
+        """Calls whose receipts the store keeps no more."""
+        life_ms = self.settings.receipt_ttl_seconds * 1000
+        return LateCalls(self.database, self.store, receipt_life_ms=life_ms)
+
     async def close(self) -> None:
         """Lets go of everything outside this process."""
         await self.payments.close()
@@ -162,7 +169,7 @@ async def open_app(settings: Settings) -> App:
         verdicts=Verdicts(plan, prices),
         prices=prices,
         ledger=ground.ledger,
-        receipts=Receipts(ground.history),
+        receipts=Receipts(ground.late_calls),
     )
     emergencies = Emergencies(directory=ground.directory, plan=plan, ledger=ground.ledger)
     reports, watching = _reports(ground), _watching(ground)
