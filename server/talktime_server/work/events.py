@@ -62,11 +62,21 @@ class Events:
             # It was paid, or there would be nothing to take back: the news of that is on its way.
             paid = Result(Outcome.SUCCEEDED, event.provider_id, amount_micros=row.amount_micros)
             await self._charging.take_answer(event.tenant_id, event.charge_id, paid)
+        try:
+            await self._refund(event, event.amount_micros)
+        except Conflict as conflict:
+            # A dispute is of the whole charge, though some of it was given back before: what is left goes.
+            left_micros = int(conflict.facts.get("refundable_micros", 0))
+            if not left_micros:
+                raise
+            await self._refund(event, left_micros)
+
+    async def _refund(self, event: Event, amount_micros: int) -> None:
         await self._funds.refund(
             event.tenant_id,
             refund_id(event.reference),
             event.charge_id,
-            event.amount_micros,
+            amount_micros,
             _REASONS[event.kind],
             chargeback=event.kind is EventKind.DISPUTE,
         )
