@@ -5,20 +5,22 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from talktime_server.commands.exits import Stop
 from talktime_server.commands.options import option_of, rule_told
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
 
 # A pipe has no width; a file or a pager takes lines this long.
 _PIPE_COLUMNS = 160
 _BAR_CELLS = 10
+_COLUMN_GAP = 2
 _HOUR_S = 3600
 _LONG_S = 3 * _HOUR_S
 
@@ -73,19 +75,80 @@ def console(*, stderr: bool = False, color: bool = True) -> "Console":
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> "Callable[[], RenderableType]":
-    """A table; a column whose name begins with ">" is set to the right, as amounts are."""
+    """A table; a column whose name begins with ">" is set to the right, as amounts are.
+
+    It is as wide as where it is shown: cells are broken between words, never within one, as half a number would be read as
+    another number. Where that is too narrow, each row is shown as facts. A column in which no row says anything is left out.
+    """
 
     def draw() -> "RenderableType":
-        drawn = ruled_table(title, gap=1)
-        for column in columns:
-            right = column.startswith(">")
-            name = column.removeprefix(">")
-            drawn.add_column(name, justify="right" if right else "left", overflow="fold")
-        for row in rows:
-            drawn.add_row(*(_printable(cell) for cell in row))
-        return drawn
+        cells = [[_printable(cell) for cell in row] for row in rows]
+        told = [not cells or any(row[place] for row in cells) for place in range(len(columns))]
+        return _Rows(
+            title, tuple(compress(columns, told)), [tuple(compress(row, told)) for row in cells]
+        )
 
     return draw
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows that take the form that the width allows, which is known only when they are printed."""
+
+    title: str
+    columns: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+    def __rich_console__(
+        self, drawn_on: "Console", options: "ConsoleOptions"
+    ) -> "Iterator[RenderableType]":
+        widths = self._widths(options.max_width - _COLUMN_GAP * (len(self.columns) - 1))
+        if widths is not None:
+            yield self._as_table(widths)
+            if not self.cells:
+                yield "There are none."
+            return
+        for place, row in enumerate(self.cells):
+            if place:
+                yield ""
+            names = (name.removeprefix(">") for name in self.columns)
+            yield facts(self.title if not place else "", zip(names, row, strict=True))()
+
+    def _widths(self, room: int) -> list[int] | None:
+        """How wide each column is, the widest giving way first; None when words would have to be broken."""
+        from rich.cells import cell_len
+
+        down = list(zip(self.columns, *self.cells, strict=True))
+        widths = [
+            max(cell_len(cell) for cell in (c.removeprefix(">"), *cells)) for c, *cells in down
+        ]
+        # A right column holds numbers, some with spaces among them, and a time stays with its zone.
+        least = [
+            width
+            if column[0].startswith(">")
+            else max(map(cell_len, " ".join(column).replace(" UTC", "_UTC").split()), default=0)
+            for width, column in zip(widths, down, strict=True)
+        ]
+        while sum(widths) > room:
+            spare = [place for place, width in enumerate(widths) if width > least[place]]
+            if not spare:
+                return None
+            widths[max(spare, key=widths.__getitem__)] -= 1
+        return widths
+
+    def _as_table(self, widths: Sequence[int]) -> "Table":
+        drawn = ruled_table(self.title, gap=_COLUMN_GAP - 1)
+        for name, width in zip(self.columns, widths, strict=True):
+            right = name.startswith(">")
+            drawn.add_column(
+                name.removeprefix(">"),
+                justify="right" if right else "left",
+                width=width,
+                overflow="fold",
+            )
+        for row in self.cells:
+            drawn.add_row(*row)
+        return drawn
 
 
 def ruled_table(title: str = "", *, gap: int = 0) -> "Table":

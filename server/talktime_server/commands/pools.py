@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer(no_args_is_help=True)
 
-COLUMNS = ("Pool", ">Licences", ">Minutes", ">Used", ">Held", ">Left", "")
+COLUMNS = ("Pool", ">Licences", ">Minutes", ">Used", ">Held", ">Left", ">")
 NO_POOLS = "No pool: nobody holds a licence that brings minutes, and none was bought."
 _RULES = (
     "All users of one plan in one country share a pool; different plans never do. The conferencing pool is the whole"

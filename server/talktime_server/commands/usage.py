@@ -172,7 +172,7 @@ def pools(session: Session) -> None:
         )
         for pool, told in zip(found, reported, strict=True)
     ]
-    columns = ("Pool", "Licence", ">Total", ">Used", ">Held", ">Left", "", "In reports")
+    columns = ("Pool", "Licence", ">Total", ">Used", ">Held", ">Left", ">", "In reports")
     session.show({"pools": reported}, table("", columns, rows))
 
 
