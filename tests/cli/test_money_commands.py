@@ -88,7 +88,7 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
     (
         "recharge set --trigger 50 --amount 60 --method nobody:customer:token",
         2,
-        ("--method is not", "TALKTIME_STRIPE_KEY_FILE"),
+        ("--method names a provider that is not", "TALKTIME_STRIPE_KEY_FILE"),
         {"error.faults.0.field": "rule.payment_methods[0].gateway"},
     ),
     ("recharge history", 0, ("Charge",), {"steps": []}),

@@ -107,7 +107,8 @@ class _Rebuilding:
             raise Conflict(
                 "STORE_NOT_EMPTY",
                 f"the store is not empty: it has {sum(tenants)} tenants and {sum(lines)} lines of a "
-                "journal; only an empty store is restored, so that nothing is written over",
+                "journal; only an empty store is restored, so that nothing is written over; "
+                "move that one away",
             )
 
     async def restore(self) -> None:

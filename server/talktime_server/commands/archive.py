@@ -70,8 +70,9 @@ def rebuild(as_json: Json = False) -> None:
     """Restores an EMPTY store from the archive: money, lots, minutes, open calls, profiles, recharges, the record of blocks; then
     compares every tenant with the archive. Stop the service first. A run that is cut off is run again.
 
-    Rate decks are not in the archive: put them again with `talktime rates import` before calls are priced. What was written after
-    the archive's last line is lost.
+    The embedded store is the folder `store` in the state folder: move it away, and there is an empty one.
+    Rate decks are not in the archive: put them again with `talktime rates import` before calls are priced.
+    What was written after the archive's last line is lost.
 
     Example: talktime archive verify && talktime archive rebuild
     """
@@ -156,7 +157,10 @@ def _failures() -> Iterator[None]:
 
     try:
         yield
-    except (ArchiveAway, StoreAway) as failure:
+    except ArchiveAway as failure:
+        text = "The archive cannot be reached: start it, or set TALKTIME_ARCHIVE_URL right."
+        raise Stop(Exit.UNREACHABLE, text, reason=failure.reason) from None
+    except StoreAway as failure:
         raise Stop(Exit.UNREACHABLE, sentence(failure), reason=failure.reason) from None
     except Conflict as failure:
         raise Stop(Exit.CONFLICT, sentence(failure), reason=failure.reason) from None
@@ -167,8 +171,11 @@ def _failures() -> Iterator[None]:
 
 
 def _settings() -> "Settings":
-    from talktime_server.config import BadSetting, Settings
+    from talktime_server import logs
+    from talktime_server.config import BadSetting, LogLevel, Settings
 
+    # What is away is told in the answer; a line of a log on standard output would spoil a document there.
+    logs.configure(LogLevel.ERROR)
     try:
         return Settings.read(os.environ)
     except BadSetting as bad:

@@ -19,7 +19,7 @@ def micros_of(text: str) -> int:
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise typer.BadParameter(
-            f"{text!r} is not an amount such as 25 or 0.0045: digits, and at most six after the point"
+            f"{text!r} is not an amount such as 25 or 0.0045: at most ten digits, and six after the point"
         )
     minus, whole, fraction = match.groups("")
     return int(f"{minus}{whole}{fraction.ljust(6, '0')}")

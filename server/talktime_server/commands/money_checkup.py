@@ -94,9 +94,8 @@ async def _beside(database: Database, store: Store, archive_id: str) -> AsyncIte
     for alarm in status.alarms:
         advice = "see the log of the back office, and talktime archive verify"
         yield Finding("archive's journal", Verdict.BAD, alarm, advice)
-    text = (
-        f"{status.entries:,} lines, {status.waiting:,} more wait for {status.lag_ms / 1000:.1f} s"
-    )
+    waiting = f"{status.waiting:,} wait, for {status.lag_ms / 1000:.1f} s"
+    text = f"{status.entries:,} lines are in it, {waiting if status.waiting else 'none waits'}"
     if status.lag_ms > MOST_LAG_MS:
         advice = "see the log of the back office; calls go on, and the store keeps the journal"
         yield Finding("archive's lag", Verdict.WARN, text, advice)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talktime_server.commands.exits import Exit, Stop, sentence
-from talktime_server.commands.output import Output, facts, line
+from talktime_server.commands.output import Output, line
 from talktime_server.commands.session import Json, ending
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def sandbox(
     webhooks: Annotated[
         str,
         typer.Option(
-            metavar="URL", help="Where the service takes webhooks: its TALKTIME_WEBHOOK_PORT."
+            metavar="URL", help="Where the service takes webhooks, as http://127.0.0.1:7791."
         ),
     ] = "",
     state_dir: Annotated[
@@ -94,8 +95,8 @@ def _announce(output: Output, provider: "Sandbox", token_file: Path) -> None:
     output.show(
         document,
         line("A payment provider that takes nobody's money. Ctrl-C stops it.", "bold"),
-        line("Start the service with:"),
-        facts("", list(variables.items())),
+        line("Start the service with these settings:"),
+        *(line(f"export {name}={shlex.quote(value)}") for name, value in variables.items()),
         line(f"A method that pays: --method billing:{CUSTOMER}:{Token.APPROVED}"),
         line("Others: " + ", ".join(sorted(token for token in Token if token != Token.APPROVED))),
     )

@@ -77,7 +77,9 @@ def _check_methods(checks: Checks, asked: pb.RechargeRule, gateways: Collection[
     for number, each in enumerate(methods[:MAX_METHODS]):
         place = f"{field}[{number}]"
         if each.gateway not in gateways:
-            checks.blame(f"{place}.gateway", "UNKNOWN_GATEWAY", "is not set up here")
+            checks.blame(
+                f"{place}.gateway", "UNKNOWN_GATEWAY", "names a provider that is not set up here"
+            )
         _check_reference(checks, f"{place}.customer", each.customer)
         _check_reference(checks, f"{place}.token", each.token)
         if each in methods[:number]:
