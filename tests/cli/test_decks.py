@@ -65,7 +65,7 @@ def test_what_is_no_deck_is_refused(
     assert (refused.code, rule in refused.err) == (1, True)
 
 
-def test_one_fault_is_one(served: Shell, tmp_path: Path) -> None:
+def test_one_fault_is_told_in_the_singular(served: Shell, tmp_path: Path) -> None:
     refused = served.run("rates", "import", deck(tmp_path), "--deck", "bad")
     assert "one fault; nothing was sent" in refused.err
 

@@ -93,5 +93,5 @@ def test_what_is_left_of_lots(settled: int, left: list[tuple[str, int]]) -> None
     assert all(isinstance(each, Lot) for each in found)
 
 
-def test_no_lots_are_none() -> None:
+def test_a_text_without_lots_gives_none() -> None:
     assert lots_of("0 0;", 5) == lots_of("", 5) == []

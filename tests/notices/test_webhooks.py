@@ -117,7 +117,7 @@ async def test_who_does_not_answer_is_given_up_in_time(receiver: Receiver) -> No
     await poster.close()
 
 
-async def test_nobody_there(poster: Poster) -> None:
+async def test_a_host_that_does_not_listen_is_no_connection(poster: Poster) -> None:
     gone = Post("http://127.0.0.1:1/hook", False, (SECRET,))
     assert await poster.post(MESSAGE, gone, now_ms()) == Outcome("no connection")
 

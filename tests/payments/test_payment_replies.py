@@ -84,7 +84,9 @@ RAW = (
 
 
 @pytest.mark.parametrize(("raw", "wanted"), [row[1:] for row in RAW], ids=[row[0] for row in RAW])
-async def test_raw_bytes(raw: bytes, wanted: type[errors.PaymentFailure] | None) -> None:
+async def test_bytes_that_are_no_answer_fail_as_what_they_are(
+    raw: bytes, wanted: type[errors.PaymentFailure] | None
+) -> None:
     async with answering(raw) as url:
         exchange = Exchange(url, timeout_s=TIMEOUT_S)
         asking = exchange.ask(Question("GET", f"{url}/v1/health"))

@@ -45,7 +45,7 @@ async def test_every_token_has_its_row() -> None:
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize(("token", "outcome", "code", "once"), ROWS, ids=lambda each: str(each))
-async def test_a_token(
+async def test_each_sandbox_card_ends_as_its_token_says(
     stage: Stage, gateway: str, token: Token, outcome: Outcome, code: str, once: bool
 ) -> None:
     intent = stage.intent(token, gateway)

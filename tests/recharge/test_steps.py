@@ -308,7 +308,9 @@ CAPS: tuple[tuple[dict[str, int], int, str], ...] = (
 
 
 @pytest.mark.parametrize(("limits", "hours", "why"), CAPS, ids=lambda each: str(each))
-def test_caps(limits: dict[str, int], hours: int, why: str) -> None:
+def test_what_is_charged_stays_within_the_caps(
+    limits: dict[str, int], hours: int, why: str
+) -> None:
     view = at(S.ARMED, epoch=0, claims=2, rule=rule(**limits))
     allowed = caps.allowance(view)
     assert (allowed.amount_micros > 0, allowed.why) == (not why, why)

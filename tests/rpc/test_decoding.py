@@ -62,7 +62,7 @@ def test_an_id_that_makes_an_operation_safe_to_repeat(value: str, expected: str)
         ("{a}", "BAD_CHARSET"),
     ],
 )
-def test_any_other_id(value: str, expected: str) -> None:
+def test_ids_are_of_their_alphabet_and_length(value: str, expected: str) -> None:
     assert rule("id", value) == expected
     assert rule("id", "", required=False) == ""
 
