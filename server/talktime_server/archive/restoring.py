@@ -13,9 +13,10 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from talktime_server.archive import schema
+from talktime_server.archive.days import DAY_MS
 from talktime_server.archive.lines import Line, Row, entry_of
 from talktime_server.archive.lots_text import lot_fields
-from talktime_server.archive.spending import DAY_MS, LOOK_BACK_MS, Spending
+from talktime_server.archive.spending import LOOK_BACK_MS, Spending
 from talktime_server.ledger import keys
 from talktime_server.ledger.meters import COUNT_MARK
 from talktime_server.ledger.packed import Fields, fields_of

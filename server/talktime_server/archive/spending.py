@@ -7,13 +7,13 @@ Calls a second are not counted again: that second is over.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from talktime_server.archive.days import DAY_MS
 from talktime_server.archive.lines import Line
 from talktime_server.ledger.meters import CONFERENCE_MARK, month_of
 from talktime_server.ledger.packed import Fields
 from talktime_server.ledger.records import Facts
 from talktime_server.words import EntryKind, NumberClass
 
-DAY_MS = 86_400_000
 CONFERENCE_DAYS = 2  # how long a conference's budget is remembered after its last change (book.lua)
 LOOK_BACK_MS = 35 * DAY_MS  # longer than any month
 _CHARGES = (EntryKind.SETTLE, EntryKind.EXPIRE)

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from talktime.v1 import account_service_pb2 as pb
 from talktime.v1 import authorization_service_pb2 as calls_pb
 from talktime_server.archive.advice import Adviser
+from talktime_server.archive.days import DAY_MS
 from talktime_server.archive.reports import Group, Picked, UsageReports
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.ledger import Ledger
@@ -19,7 +20,6 @@ from talktime_server.rpc.messages import CALL_TYPE_WORDS
 from talktime_server.rpc.report_messages import GROUPS, funding_advice, usage_report, usage_row
 from talktime_server.rpc.shapes import REPORT_TIMEOUT_S, Identity, Method, Role, Stream
 
-DAY_MS = 86_400_000
 USUAL_DAYS = 30  # of sums and exports that name no beginning
 MOST_DAYS = 366  # that reports look back (domain.md 7)
 # The first and the last second that a Timestamp may name.
