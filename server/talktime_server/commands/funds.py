@@ -10,7 +10,7 @@ import typer
 from talktime_server.commands.exits import Exit
 from talktime_server.commands.money import decimal_of, micros_of, money, signed
 from talktime_server.commands.output import facts, instant, line, plain, table
-from talktime_server.commands.recharges import state_told
+from talktime_server.commands.recharges import NO_RULE, state_told
 from talktime_server.commands.session import Session, asks
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ExpireDays = Annotated[
 Reason = Annotated[str, typer.Option(help="Why, for whoever asks later; it is kept.")]
 LOT_COLUMNS = ("Funding", "Funded", ">Amount", ">Left", "Unused is lost")
 _AGAIN = "the first one again: it was done before"
-_WATCHED = (("When", 23), (">Balance", 12), (">Set aside", 12), (">Free", 12), (">Calls", 6))
+_WATCHED = (("When", 23), (">Balance", 12), (">Set aside", 10), (">Free", 12), (">Calls", 5))
 
 
 @asks(group, "add")
@@ -157,7 +157,7 @@ def watch(
 ) -> None:
     """Follows a tenant's money: a line now and one whenever it changes. With --json each line is a document.
 
-    A service that restarts is waited for.
+    A service that restarts is waited for. `talktime recharge show` says what the state of a recharge means.
 
     Example: talktime funds watch --tenant contoso
     """
@@ -217,7 +217,10 @@ def _tell(reading: "BalanceReading", number: int, *, as_json: bool) -> None:
             sys.stdout.write(
                 _aligned([name.removeprefix(">") for name, _ in _WATCHED]) + "  Recharge\n"
             )
-        sys.stdout.write(_aligned(_watched(reading)) + f"  {state_told(reading.recharge)}\n")
+        sys.stdout.write(
+            _aligned(_watched(reading))
+            + f"  {reading.recharge.state if reading.recharge else NO_RULE}\n"
+        )
     sys.stdout.flush()
 
 
