@@ -54,6 +54,15 @@ async def test_each_step_of_a_recharge(
     assert [notice.summary for notice in await books.told()] == ([summary] if summary else [])
 
 
+@pytest.mark.parametrize("state", ["DECLINED", "STOPPED", "NEEDS_REVIEW", "ACTION_REQUIRED"])
+async def test_a_change_of_the_rule_tells_nothing_again(file: Database, state: str) -> None:
+    """It leaves a line that says where the recharge is, and names no charge."""
+    books = Books(file)
+    await put(file)
+    await books.archive(books.line(EntryKind.RECHARGE, reference="", state=state))
+    assert await books.told() == []
+
+
 @pytest.mark.parametrize("batches", [1, 3], ids=["one batch", "three batches"])
 @pytest.mark.parametrize("rows_first", [True, False], ids=["rows first", "followers first"])
 async def test_a_charge_succeeds_once(file: Database, batches: int, rows_first: bool) -> None:

@@ -7,7 +7,8 @@ does not come in time leaves the outcome unknown, and says so.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -177,6 +178,18 @@ class Script:
                 waiting.set_exception(failure)
 
 
+@contextmanager
+def _heard_cancellation() -> Iterator[None]:
+    """The driver sends within asyncio.wait_for, which on Python 3.11 loses a cancellation that comes
+    just as it ends: whoever was told to stop would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+
+
 class Store:
     """A Redis or Valkey server, by URL (redis://, rediss:// or unix://)."""
 
@@ -261,7 +274,8 @@ class Store:
     async def command(self, *ask: Any) -> Any:
         """Runs one command that may safely be lost or repeated. Raises StoreAway or Broken."""
         try:
-            return await self._redis.execute_command(*ask)  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+            with _heard_cancellation():
+                return await self._redis.execute_command(*ask)  # type: ignore[no-untyped-call]  # redis-py leaves it bare
         except ResponseError as error:
             raise refused(told(error)) from error
         except (RedisError, OSError) as error:
@@ -273,7 +287,8 @@ class Store:
         for ask in asks:
             pipeline.execute_command(*ask)
         try:
-            return list(await pipeline.execute())
+            with _heard_cancellation():
+                return list(await pipeline.execute())
         except ResponseError as error:
             raise refused(told(error)) from error
         except (RedisError, OSError) as error:

@@ -56,11 +56,12 @@ def _recharge(line: Entry) -> list[Notice]:
     said = details_of(line)
     state = str(said.get("state", ""))
     kind = _STEPS.get(state)  # a newer talktime may know others
-    if kind is None:
+    # What names no charge is a change of the rule, or of a pause; only a cap is reached without one.
+    if kind is None or not (line.reference or kind is NoticeKind.RECHARGE_CAP_REACHED):
         return []
     amount = int(said.get("amount", 0))
     if kind is NoticeKind.RECHARGE_SUCCEEDED:
-        return [_succeeded(line, line.reference, amount)] if line.reference else []
+        return [_succeeded(line, line.reference, amount)]
     common: Parameters = {"charge_id": line.reference, "amount_micros": amount}
     return [_notice(line, kind, dict(common) | _more(kind, said))]
 

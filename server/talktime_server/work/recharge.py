@@ -31,7 +31,7 @@ class RechargeWorker:
     async def run(self) -> None:
         """Works until cancelled; a store that is away is asked again at the next look."""
         try:
-            while not _cancelled():
+            while True:
                 period_s = await self._look()
                 await asyncio.sleep(period_s * random.uniform(0.8, 1.2))
         finally:
@@ -80,11 +80,3 @@ class RechargeWorker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _cancelled() -> bool:
-    """Whether this task was cancelled: what the store's driver waits by on Python 3.11 (`asyncio.wait_for`) loses a
-    cancellation that comes in the moment in which it ends.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
