@@ -90,18 +90,21 @@ class Payments:
         return await self._charge(intent, tries or self._patience.tries, Applied.NOT_APPLIED)
 
     async def reconcile(self, intent: Intent, *, first_tried_ms_ago: int) -> Result:
-        """How an earlier charge stands: one more try with the same key while the provider keeps it, then a look-up only.
+        """How an earlier charge stands, as the provider knows it; else one more try with the same key, while it keeps keys.
 
+        The look-up comes first, for our clock may have jumped: who asks with a key that is forgotten charges again.
         Never NOT_CHARGED: an earlier try may have been charged. After the key's life UNKNOWN with the code
         PROVIDER_KNOWS_NOTHING says that the provider was asked and found none.
         """
-        if first_tried_ms_ago < KEY_WINDOW_MS:
-            return await self._charge(intent, 1, Applied.UNKNOWN)
         try:
             found = await self._look_up(self._gateway(intent), intent)
         except PaymentFailure as failure:
             return _open(intent, Outcome.UNKNOWN, failure.reason)
-        return found or _open(intent, Outcome.UNKNOWN, "PROVIDER_KNOWS_NOTHING")
+        if found:
+            return found
+        if first_tried_ms_ago < KEY_WINDOW_MS:
+            return await self._charge(intent, 1, Applied.UNKNOWN)
+        return _open(intent, Outcome.UNKNOWN, "PROVIDER_KNOWS_NOTHING")
 
     async def check(self, gateway: str) -> None:
         """That this gateway is set up, reachable, and knows us; charges nothing. Raises PaymentFailure."""
