@@ -9,6 +9,7 @@ import pytest
 
 from service.bad_accounts import rows as account_rows
 from service.bad_callers import callers
+from service.bad_money import rows as money_rows
 from service.bad_rows import ANY, REFUSED, Row, Scene, rows
 from service.bad_stories import stories
 from service.raw import Raw, Reply
@@ -16,7 +17,7 @@ from service.running import until
 from service.site import Site
 from talktime.v1 import authorization_service_pb2 as pb
 
-TABLE = [*rows(), *account_rows(), *callers(), *stories()]
+TABLE = [*rows(), *account_rows(), *money_rows(), *callers(), *stories()]
 # What only an exception, a trace or a driver would say.
 TELLTALES = ("Traceback", "Exception", "Error", "google", "redis", "valkey", "0x", ".py", "<class")
 

@@ -60,7 +60,7 @@ class Funds:
     async def _add(self, request: pb.AddFundsRequest, identity: Identity) -> Message:
         checks = Checks()
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        checks.call_id("funding_id", request.funding_id)
+        _check_id(checks, "funding_id", request.funding_id)
         checks.micros("amount_micros", request.amount_micros, self._min_funding, MAX_AMOUNT)
         checks.count("expire_days", request.expire_days, 0, MAX_EXPIRE_DAYS)
         _check_text(checks, "purchase_order", request.purchase_order, MAX_PURCHASE_ORDER)
@@ -82,7 +82,7 @@ class Funds:
     async def _adjust(self, request: pb.AdjustFundsRequest, identity: Identity) -> Message:
         checks = Checks()
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        checks.call_id("adjustment_id", request.adjustment_id)
+        _check_id(checks, "adjustment_id", request.adjustment_id)
         checks.micros("amount_micros", request.amount_micros, -MAX_AMOUNT, MAX_AMOUNT)
         if request.amount_micros == 0:
             checks.blame("amount_micros", "OUT_OF_RANGE", "corrects nothing")
@@ -104,7 +104,7 @@ class Funds:
     async def _refund(self, request: pb.RefundFundsRequest, identity: Identity) -> Message:
         checks = Checks()
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        checks.call_id("refund_id", request.refund_id)
+        _check_id(checks, "refund_id", request.refund_id)
         checks.call_id("funding_id", request.funding_id)
         checks.micros("amount_micros", request.amount_micros, 1, MAX_AMOUNT)
         _check_text(checks, "reason", request.reason, MAX_REASON, required=True)
@@ -153,10 +153,21 @@ class Funds:
         return None
 
 
+def _check_id(checks: Checks, field: str, value: str) -> None:
+    """An id that is kept for years."""
+    checks.call_id(field, value)
+    _refuse_card(checks, field, value)
+
+
 def _check_text(
     checks: Checks, field: str, value: str, most: int, *, required: bool = False
 ) -> None:
-    """Text for people that is kept for years: no card number among it (reliability.md B82)."""
+    """Text for people that is kept for years."""
     checks.text(field, value, most, required=required)
+    _refuse_card(checks, field, value)
+
+
+def _refuse_card(checks: Checks, field: str, value: str) -> None:
+    """No card number is ever kept, wherever somebody writes one (reliability.md B82)."""
     if looks_like_card(value):
         checks.blame(field, "CARD_DATA_REFUSED", "looks like a card number, which is never kept")
