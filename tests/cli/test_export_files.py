@@ -23,7 +23,7 @@ from talktime_server.commands.spreadsheets import EXACT_MICROS
 from talktime_server.commands.usage_cells import COLUMNS
 from talktime_server.commands.usage_totals import OTHERS, Totals
 
-MANY = 100_000
+MANY = 40_000
 TRACED = 5_000
 # So many rows take three times as much when they are kept.
 MEMORY_BYTES = 2 * 1024 * 1024

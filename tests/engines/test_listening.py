@@ -18,7 +18,7 @@ from engines.test_json import post, send
 from talktime.v1.account_service_pb2 import CallFilter, ExportCallsRequest, ExportCallsResponse
 from talktime_server.config import Engine
 
-BUFFERED_BYTES = 8_000_000
+BUFFERED_BYTES = 20_000_000
 """What may be on its way to a caller who does not read: on both sides, and in the sockets between."""
 
 

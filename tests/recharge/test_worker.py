@@ -153,10 +153,10 @@ async def test_a_worker_at_a_slow_provider_keeps_its_charge(
 
 async def test_a_worker_ends_whenever_it_is_told_to(stage: Stage) -> None:
     """Also in the very moment in which the store's driver would lose it."""
-    for number in range(60):
+    for number in range(20):
         worker = RechargeWorker(stage.recharges, stage.charging)
         running = asyncio.create_task(worker.run())
-        await asyncio.sleep(number / 10_000)
+        await asyncio.sleep(number / 4_000)
         running.cancel()
         _, pending = await asyncio.wait([running], timeout=10.0)
         assert not pending
