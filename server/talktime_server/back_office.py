@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 
 from talktime_server.archive.archiver import Archiver
+from talktime_server.archive.clock import wall_clock_ms
 from talktime_server.archive.database import Database
 from talktime_server.archive.stretches import Catalogue, Licence
 from talktime_server.archive.usage import UsageFollower
@@ -27,7 +28,6 @@ from talktime_server.ledger.funds import Funds
 from talktime_server.ledger.lease import Lease
 from talktime_server.ledger.recharges import Recharges
 from talktime_server.ledger.store import Store
-from talktime_server.notices.clock import wall_clock_ms
 from talktime_server.notices.crossings import Crossings
 from talktime_server.notices.expiring import tell_expiring
 from talktime_server.notices.mail import Mailer, mail_server

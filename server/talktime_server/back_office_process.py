@@ -20,6 +20,7 @@ from talktime_server.control import (
     StartRefused,
 )
 from talktime_server.failure import Unsafe
+from talktime_server.looping import run_process
 
 _log = structlog.get_logger("talktime.back_office")
 
@@ -62,23 +63,5 @@ async def _work(office: BackOffice, line: Line) -> None:
         await office.close()
 
 
-def main() -> int:
-    """Runs on uvloop where it is installed, as the serving processes do."""
-    try:
-        _run()
-    except StartRefused:  # said where it was noticed
-        return 1
-    return 0
-
-
-def _run() -> None:
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(serve(os.environ))
-    else:
-        uvloop.run(serve(os.environ))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_process(serve(os.environ)))

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from talktime_server.control import StartRefused
+from talktime_server.looping import run_process
 from talktime_server.rpc.aio import AioServer
 from talktime_server.serving import Serving
 
@@ -28,23 +28,5 @@ async def _told_to_stop(serving: Serving) -> None:
     await asyncio.wait([told])
 
 
-def main() -> int:
-    """Runs on uvloop where it is installed: it costs about a tenth less."""
-    try:
-        _run()
-    except StartRefused:  # said where it was noticed
-        return 1
-    return 0
-
-
-def _run() -> None:
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(serve())
-    else:
-        uvloop.run(serve())
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_process(serve()))

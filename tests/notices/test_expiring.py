@@ -7,7 +7,8 @@ import pytest
 from notices.journal import UNIT, Books, count_of
 from notices.settings_kit import admin, put
 from talktime_server.archive.database import Database
-from talktime_server.notices.expiring import DAY_MS, Lot, lots_of, tell_expiring
+from talktime_server.archive.days import DAY_MS
+from talktime_server.notices.expiring import Lot, lots_of, tell_expiring
 from talktime_server.notices.tables import deliveries, latches
 from talktime_server.words import EntryKind
 

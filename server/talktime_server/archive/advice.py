@@ -6,13 +6,13 @@ the amount is a month at the pace. Both are rounded up to figures that people se
 two questions to the archive at the end.
 """
 
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, cast, func, select
 
+from talktime_server.archive.clock import Clock, wall_clock_ms
 from talktime_server.archive.database import Database
 from talktime_server.archive.days import DAY_MS, day_of, day_text
 from talktime_server.archive.schema import usage_rows
@@ -185,10 +185,6 @@ def _money(amount_micros: int, currency: str) -> str:
     return f"{hundredths // 100:,}.{hundredths % 100:02d} {currency}"
 
 
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Adviser:
     """Advises tenants by what the archive says of them. Every method raises ArchiveAway when it cannot
     be asked.
@@ -199,7 +195,7 @@ class Adviser:
         database: Database,
         smallest: Smallest,
         *,
-        now_ms: Callable[[], int] = _wall_clock_ms,
+        now_ms: Clock = wall_clock_ms,
     ) -> None:
         self._database = database
         self._smallest = smallest

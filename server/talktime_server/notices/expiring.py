@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from talktime_server.archive.database import Database
+from talktime_server.archive.days import DAY_MS
 from talktime_server.archive.schema import balances
 from talktime_server.notices import notice, sql
 from talktime_server.notices.latches import lot_name
@@ -21,7 +22,6 @@ from talktime_server.notices.tables import latches, notice_settings
 from talktime_server.words import NoticeKind
 
 TENANTS_AT_ONCE = 500
-DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)

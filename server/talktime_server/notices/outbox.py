@@ -13,10 +13,10 @@ import structlog
 from sqlalchemy import RowMapping, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from talktime_server.archive.clock import Clock, wall_clock_ms
 from talktime_server.archive.database import Database
 from talktime_server.failure import ArchiveAway
 from talktime_server.notices import settings, sql
-from talktime_server.notices.clock import Clock, wall_clock_ms
 from talktime_server.notices.mail import AT_ONCE as MAILS_AT_ONCE
 from talktime_server.notices.mail import DELIVERY_S, Envelope, Mailer
 from talktime_server.notices.notice import Channel

@@ -3,11 +3,11 @@
 from google.protobuf.message import Message
 
 from talktime.v1 import account_service_pb2 as pb
+from talktime_server.archive.clock import Clock, wall_clock_ms
 from talktime_server.archive.database import Database
 from talktime_server.ledger.directory import Directory
 from talktime_server.notices import record, settings
 from talktime_server.notices.addresses import Resolve, resolve
-from talktime_server.notices.clock import Clock, wall_clock_ms
 from talktime_server.notices.settings import NOBODY
 from talktime_server.rpc import pages
 from talktime_server.rpc.account_methods import READERS, WRITERS, account_method

@@ -1,7 +1,6 @@
 """The reports of AccountService: calls by page, exports, sums and advice, from the archive."""
 
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from google.protobuf.message import Message
@@ -9,6 +8,7 @@ from google.protobuf.message import Message
 from talktime.v1 import account_service_pb2 as pb
 from talktime.v1 import authorization_service_pb2 as calls_pb
 from talktime_server.archive.advice import Adviser
+from talktime_server.archive.clock import Clock, wall_clock_ms
 from talktime_server.archive.days import DAY_MS
 from talktime_server.archive.reports import Group, Picked, UsageReports
 from talktime_server.ledger.directory import Directory
@@ -29,10 +29,6 @@ _CALL_TYPES = known_numbers(calls_pb.CallType)
 _GROUPS = known_numbers(pb.UsageGroup)
 
 
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Reports:
     """The handlers. `now_ms` only bounds what is looked at; what is found has the store's times."""
 
@@ -43,7 +39,7 @@ class Reports:
         reports: UsageReports,
         advice: Adviser,
         ledger: Ledger,
-        now_ms: Callable[[], int] = _wall_clock_ms,
+        now_ms: Clock = wall_clock_ms,
     ) -> None:
         self._directory = directory
         self._reports = reports

@@ -7,9 +7,9 @@ asked; what was surely not charged is taken off again, if its day or month is no
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from talktime_server.archive.days import DAY_MS
 from talktime_server.ledger.recharge_rows import Recharge, Rule, View
 
-DAY_MS = 86_400_000
 MOST_MICROS = 10**12  # of one charge
 DEFAULT_PER_DAY = 5
 DEFAULT_PER_MONTH = 50

@@ -1,4 +1,4 @@
-"""The time by which deliveries are due: wall clocks, handed in, so that a test need not wait three days."""
+"""The time by which reports end and deliveries are due: wall clocks, handed in, so that a test need not wait three days."""
 
 import time
 from collections.abc import Callable
