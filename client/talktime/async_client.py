@@ -19,6 +19,7 @@ from talktime import (
     report_requests,
 )
 from talktime.ask import Ask, Defaults, Flow, Pages, method_of
+from talktime.batching import Batches
 from talktime.channel import asked_to_stop, open_asynchronous, transport
 from talktime.decks import RateRow
 from talktime.errors import TalktimeError, closed, error_of_call
@@ -38,7 +39,7 @@ from talktime.faces import (
 from talktime.funds import BalanceReading
 from talktime.pipeline import MAX_IN_FLIGHT, Exchange
 from talktime.reports import CallFilter, UsageRow
-from talktime.retry import RetrySettings
+from talktime.retry import Attempts, RetrySettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +50,22 @@ def _awaiting(
 ) -> "Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]":
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._answer(build(self._terms.defaults, *args, **kwargs))
+
+    method_of(build, method)
+    return method
+
+
+def _batching(
+    build: Callable[Concatenate[Defaults, P], Ask[T]],
+) -> "Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]":
+    """Those that may share a stream."""
+
+    async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        ask = build(self._terms.defaults, *args, **kwargs)
+        if self._batches is None:
+            return await self._answer(ask)
+        self._open()
+        return await self._batches.answer(ask)
 
     method_of(build, method)
     return method
@@ -67,7 +84,9 @@ def _listing_async(
 class AsyncClient:
     """Asks talktime from an event loop: takes what `Client` takes, and its methods are to be awaited.
 
-    It may be made anywhere, and belongs to the event loop that uses it first.
+    It may be made anywhere, and belongs to the event loop that uses it first. Calls that are under way at the same
+    time (authorize, extend, settle, release) share a stream, many in a message; batching.py has the rules. With
+    `batching=False` each is an RPC of its own, as a proxy that spreads calls over services may want it.
     """
 
     def __init__(
@@ -81,17 +100,19 @@ class AsyncClient:
         ca: bytes | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         retry: RetrySettings | None = None,
+        batching: bool = True,
     ) -> None:
         defaults = defaults_of(tenant_id, timeout_s, default_region)
         self._terms = terms_of(target, token, defaults, transport(ca, credentials), retry)
         self._channel: grpc.aio.Channel | None = None
+        self._batches = Batches(self._terms, self._open, self._alone) if batching else None
         self._closed = False
 
-    authorize = _awaiting(call_requests.authorize)
+    authorize = _batching(call_requests.authorize)
     authorize_batch = _awaiting(call_requests.authorize_batch)
-    extend = _awaiting(call_requests.extend)
-    settle = _awaiting(call_requests.settle)
-    release = _awaiting(call_requests.release)
+    extend = _batching(call_requests.extend)
+    settle = _batching(call_requests.settle)
+    release = _batching(call_requests.release)
     quote = _awaiting(call_requests.quote)
     get_call = _awaiting(call_requests.get_call)
 
@@ -217,6 +238,8 @@ class AsyncClient:
     async def close(self) -> None:
         """Closes the connection; calls under way end with Cancelled."""
         self._closed = True
+        if self._batches is not None:
+            await self._batches.stop()
         if self._channel is not None:
             await self._channel.close()
 
@@ -240,9 +263,12 @@ class AsyncClient:
         return self._channel
 
     async def _answer(self, ask: Ask[T]) -> T:
+        return await self._alone(ask, self._terms.attempts(ask))
+
+    async def _alone(self, ask: Ask[T], attempts: Attempts) -> T:
+        """Asks by the RPC of its own."""
         channel = self._open()
         body = ask.request.SerializeToString()
-        attempts = self._terms.attempts(ask)
 
         async def attempt() -> T:
             send: Any = channel.unary_unary(ask.path)

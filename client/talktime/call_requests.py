@@ -1,6 +1,7 @@
 """What can be asked of AuthorizationService: each function builds one request."""
 
 from collections.abc import Iterable
+from functools import cache
 
 from google.protobuf.message import Message
 
@@ -43,19 +44,18 @@ def authorize(
     UNASSIGNED_IN, which the tenant itself pays; `conference_budget_micros` is the most that the legs of its
     conference may hold and spend together, 0 for no budget."""
     call_id = new_call_id() if call_id is None else call_id
-    fields = CallFields(
+    request = pb.AuthorizeRequest(
         tenant_id=defaults.tenant(tenant_id),
         call_id=call_id,
         payer_id=payer_id,
-        call_type=CallType(call_type),
-        from_number=from_number,
-        to_number=to_number,
+        call_type=_call_type(call_type),
+        from_number=defaults.number(from_number),
+        to_number=defaults.number(to_number),
         conference_id=conference_id,
         requested_seconds=requested_seconds,
-        routing_number=routing_number,
+        routing_number=defaults.number(routing_number),
         conference_budget_micros=conference_budget_micros,
     )
-    request = _call(defaults, fields)
     return _about_call(defaults, request, Authorization, call_id, timeout_s)
 
 
@@ -185,6 +185,7 @@ def _about_call(
     return ask(request, read, defaults.limit_s(timeout_s), call_id)
 
 
+@cache
 def _call_type(word: str) -> pb.CallType.ValueType:
     return pb.CallType.ValueType(conversion.number_of(word, pb.CallType.DESCRIPTOR))
 

@@ -4,11 +4,12 @@ A value's field takes the message's field of the same name. `X | None` is None w
 word this client does not know reads as UNRECOGNIZED, so that a newer service never breaks an older router.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -19,7 +20,10 @@ from talktime.words import UNRECOGNIZED
 T = TypeVar("T")
 # A descriptor is one class or another, by protobuf's implementation; hence Any for them.
 Known = Mapping[str, Any]
-Getter = Callable[[Any, Known], Any]
+# Makes a field's value of what the message has there; some need the message, some what is known beside it.
+Refine = Callable[[Any, Any, Known], Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NANOS_PER_SECOND = 1_000_000_000
 
 
 def read(kind: type[T], message: Message, **known: Any) -> T:
@@ -80,79 +84,87 @@ def _prefix(descriptor: Any) -> str:
     return zero.removesuffix("UNSPECIFIED")
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a kind of message becomes a value: everything is taken out of it at once, and what is not yet as the value
+    wants it is refined one by one, by its place among the fields."""
+
+    take: Callable[[Any], Iterable[Any]]
+    known: tuple[tuple[int, str], ...]
+    refined: tuple[tuple[int, Refine], ...]
+
+
 def _read(kind: Callable[..., T], message: Message, known: Known) -> T:
-    return kind(
-        **{
-            name: known[name] if name in known else get(message, known)
-            for name, get in _getters(kind)
-        }
-    )
+    plan = _plan(kind, type(message), tuple(known))
+    values = [*plan.take(message)]
+    for place, name in plan.known:
+        values.insert(place, known[name])
+    for place, refine in plan.refined:
+        values[place] = refine(values[place], message, known)
+    return kind(*values)
 
 
 @cache
-def _getters(kind: Any) -> tuple[tuple[str, Getter], ...]:
+def _plan(kind: Any, message: Any, known: tuple[str, ...]) -> _Plan:
+    """Made once per kind, so that an answer costs little."""
     hints = get_type_hints(kind)
-    return tuple((f.name, _getter(f.name, hints[f.name])) for f in fields(kind))
+    names = [f.name for f in fields(kind)]
+    there = [name for name in names if name not in known]
+    refines = {name: _refine(name, hints[name], message.DESCRIPTOR) for name in there}
+    return _Plan(
+        _taker(there),
+        tuple((place, name) for place, name in enumerate(names) if name in known),
+        tuple((place, r) for place, name in enumerate(names) if (r := refines.get(name))),
+    )
 
 
-def _getter(name: str, hint: Any) -> Getter:
-    """What reads one field: chosen once per field, so that an answer costs little."""
+def _taker(names: list[str]) -> Callable[[Any], Iterable[Any]]:
+    take = attrgetter(*names)
+    return take if len(names) > 1 else lambda message: (take(message),)
+
+
+def _refine(name: str, hint: Any, message: Any) -> Refine | None:
+    """What makes a field's value of what the message has; None where that is the value already."""
     optional = get_origin(hint) is UnionType
     inner: Any = get_args(hint)[0] if optional else hint
     if inner is datetime:
-        return _instant(name)
+        return _where_set(name, lambda stamp, _, __: _instant(stamp))
     if get_origin(inner) is tuple:
         item = get_args(inner)[0]
-        return _many(name, get_args(item)[0] if get_origin(item) is UnionType else item)
+        return _many(name, get_args(item)[0] if get_origin(item) is UnionType else item, message)
     if issubclass(inner, StrEnum):
-        return _word(name, inner, None if optional else inner(UNRECOGNIZED))
+        return _word(inner, None if optional else inner(UNRECOGNIZED), _enum_of(message, name))
     if inner in (str, int, bool):
-        return _present(name) if optional else lambda message, known: getattr(message, name)
-    return _part(name, inner)
+        return _where_set(name, lambda value, _, __: value) if optional else None
+    return _where_set(name, lambda part, _, known: _read(inner, part, known))
 
 
-def _present(name: str) -> Getter:
-    return lambda message, known: getattr(message, name) if message.HasField(name) else None
-
-
-def _instant(name: str) -> Getter:
-    return lambda message, known: (
-        getattr(message, name).ToDatetime(tzinfo=UTC) if message.HasField(name) else None
+def _where_set(name: str, refine: Refine) -> Refine:
+    """None where the message has none."""
+    return lambda value, message, known: (
+        refine(value, message, known) if message.HasField(name) else None
     )
 
 
-def _many(name: str, kind: Any) -> Getter:
-    nested = is_dataclass(kind)
-    if nested:
-        return lambda message, known: tuple(_read(kind, m, known) for m in getattr(message, name))
+def _instant(stamp: Any) -> datetime:
+    """Timestamp.ToDatetime does the same, and takes three times as long."""
+    if not 0 <= stamp.nanos < _NANOS_PER_SECOND:
+        raise ValueError("nanos: below a second")
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+
+
+def _many(name: str, kind: Any, message: Any) -> Refine:
+    if is_dataclass(kind):
+        return lambda items, _, known: tuple([_read(kind, item, known) for item in items])
     if issubclass(kind, StrEnum):
-        return lambda message, known: tuple(
-            _word_of(number, kind, message, name) for number in getattr(message, name)
-        )
-    return lambda message, known: tuple(getattr(message, name))
+        word = _word(kind, kind(UNRECOGNIZED), _enum_of(message, name))
+        return lambda numbers, _, known: tuple([word(number, _, known) for number in numbers])
+    return lambda items, _, __: tuple(items)
 
 
-def _part(name: str, kind: Any) -> Getter:
-    return lambda message, known: (
-        _read(kind, getattr(message, name), known) if message.HasField(name) else None
-    )
-
-
-def _word(name: str, kind: type[StrEnum], absent: StrEnum | None) -> Getter:
-    def get(message: Any, known: Known) -> StrEnum | None:
-        number = getattr(message, name)
-        return absent if number == 0 else _word_of(number, kind, message, name)
-
-    return get
-
-
-def _word_of(number: int, kind: type[StrEnum], message: Any, name: str) -> StrEnum:
-    words = _words(kind, _enum_of(message.DESCRIPTOR, name))
-    return words.get(number) or kind(UNRECOGNIZED)
-
-
-@cache
-def _words(kind: type[StrEnum], descriptor: Any) -> Mapping[int, StrEnum]:
-    """The contract's numbers as words; a word that this client lacks is left out."""
-    known = {_prefix(descriptor) + word: word for word in kind}
-    return {v.number: known[v.name] for v in descriptor.values if v.name in known}
+def _word(kind: type[StrEnum], absent: StrEnum | None, descriptor: Any) -> Refine:
+    """The contract's numbers as words; one that this client does not know is UNRECOGNIZED."""
+    prefix, unknown = _prefix(descriptor), kind(UNRECOGNIZED)
+    known = {prefix + word: word for word in kind}
+    words = {0: absent} | {v.number: known[v.name] for v in descriptor.values if v.name in known}
+    return lambda number, _, __: words.get(number, unknown)

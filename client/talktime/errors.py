@@ -31,6 +31,7 @@ from talktime.v1 import status_pb2
 
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "talktime"
+NOT_CONNECTED = "NOT_CONNECTED"
 _TYPE_PREFIX = "type.googleapis.com/google.rpc."
 _MAX_DETAILS = 16
 # gRPC's words for a call that never left: there was no connection to put it on. Other words of the transport
@@ -184,7 +185,7 @@ def error_of_call(failed: grpc.RpcError) -> TalktimeError:
         return error_of_status(status)
     never_sent = code is grpc.StatusCode.UNAVAILABLE and message.startswith(_NEVER_SENT)
     if never_sent:
-        return error_of(code, message, reason="NOT_CONNECTED", outcome=Applied.NOT_APPLIED)
+        return error_of(code, message, reason=NOT_CONNECTED, outcome=Applied.NOT_APPLIED)
     return error_of(code, message)
 
 

@@ -97,11 +97,12 @@ class Attempts:
     """The attempts of one operation: what is left of its deadline, and what is known of its outcome over all of
     them."""
 
+    __slots__ = ("_budget", "_call_id", "_deadline_s", "_made", "_outcome", "_settings")
+
     def __init__(self, settings: RetrySettings, budget: RetryBudget, ask: Ask[Any]) -> None:
         self._settings = settings
         self._budget = budget
         self._deadline_s = time.monotonic() + ask.timeout_s
-        self._timeout_s = ask.timeout_s
         self._call_id = ask.call_id
         self._made = 0
         self._outcome = Applied.NOT_APPLIED
@@ -135,13 +136,20 @@ class Attempts:
             self._budget.failed()
         return error
 
+    def take_back(self) -> None:
+        """The attempt that failed was none: it never left."""
+        self._made -= 1
+
     def may_repeat(self, error: TalktimeError) -> bool:
         """Whether one more attempt is in order; the deadline is the caller's to keep."""
         return self._made < self._settings.attempts and self._repeat(error)
 
-    def wait_s(self, error: TalktimeError) -> float:
-        """How long to wait after this failure: at least as long as the service asked for."""
-        return max(wait_s(self._settings, self._made), error.retry_after_s or 0.0)
+    def rest_s(self, error: TalktimeError) -> float | None:
+        """How long to wait before one more attempt; None when there is to be none, or no time for it."""
+        if not self.may_repeat(error):
+            return None
+        rest_s = self._wait_s(error)
+        return rest_s if rest_s < self._deadline_s - time.monotonic() else None
 
     def blocking(self) -> Retrying:
         """Repeats a function."""
@@ -165,11 +173,18 @@ class Attempts:
         return worth_repeating(error) and self._budget.allows
 
     def _stop(self) -> stop_base:
-        return stop_after_attempt(self._settings.attempts) | stop_before_delay(self._timeout_s)
+        # Some attempts, and some of the time, may have gone into a stream.
+        left_s = self._deadline_s - time.monotonic()
+        left = max(1, self._settings.attempts - self._made)
+        return stop_after_attempt(left) | stop_before_delay(left_s)
 
     def _rest_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        return self.wait_s(error) if isinstance(error, TalktimeError) else 0.0
+        return self._wait_s(error) if isinstance(error, TalktimeError) else 0.0
+
+    def _wait_s(self, error: TalktimeError) -> float:
+        """At least as long as the service asked for."""
+        return max(wait_s(self._settings, self._made), error.retry_after_s or 0.0)
 
 
 def wait_s(settings: RetrySettings, failures: int) -> float:

@@ -36,7 +36,7 @@ from talktime import (
     call_requests,
 )
 from talktime.ask import Defaults
-from talktime.pipeline import MAX_MESSAGE_BYTES, MAX_MESSAGE_OPERATIONS
+from talktime.operations import MAX_MESSAGE_BYTES, MAX_MESSAGE_OPERATIONS
 from talktime.v1 import authorization_service_pb2 as pb
 
 
