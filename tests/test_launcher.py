@@ -164,6 +164,24 @@ def test_an_install_that_was_cut_short_is_made_anew(
     assert names(asked) == ["alpha", "alpha", "beta", "alpha", "beta"]
 
 
+def test_what_is_compiled_is_kept_where_it_litters_nothing(
+    launcher: ModuleType, home: Path
+) -> None:
+    """A variable that forbids it beside the sources does not make every start compile everything."""
+    variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(home)}
+    launcher.keep_bytecode(variables, str(home / "bytecode"))
+    (home / "alpha.py").touch()
+    subprocess.run([sys.executable, "-c", "import alpha"], env=variables, check=True)
+    assert [path.name.split(".")[0] for path in (home / "bytecode").rglob("alpha.*")] == ["alpha"]
+    assert not (home / "__pycache__").exists()
+
+
+def test_where_bytecode_may_be_written_it_goes_where_python_puts_it(launcher: ModuleType) -> None:
+    variables = {"HOME": "/"}
+    launcher.keep_bytecode(variables, "/bytecode")
+    assert variables == {"HOME": "/"}
+
+
 def test_two_at_once_take_turns(launcher: ModuleType, home: Path) -> None:
     """The lock is a file lock between processes, held until the last installer that inherited it has ended."""
     other = (
