@@ -12,8 +12,32 @@ from talktime.v1 import authorization_service_pb2 as pb
 from talktime_server.failure import Code
 from talktime_server.rpc.shapes import Reply
 
+CHARGED_MICROS = 6_900
 
-def answer() -> pb.AuthorizeResponse:
+
+def balance() -> pb.Balance:
+    """Money of the usual size."""
+    return pb.Balance(
+        settled_micros=10**12,
+        held_micros=10**9,
+        available_micros=999 * 10**9,
+        currency_code="USD",
+    )
+
+
+def rate() -> pb.Rate:
+    """A rate of the usual size."""
+    return pb.Rate(
+        destination="United Kingdom",
+        prefix="44",
+        rate_per_minute_micros=6_900,
+        initial_seconds=60,
+        increment_seconds=60,
+        deck_version="demo",
+    )
+
+
+def authorized() -> pb.AuthorizeResponse:
     """An answer of the size the service gives."""
     response = pb.AuthorizeResponse(
         outcome=pb.OUTCOME_AUTHORIZED,
@@ -22,22 +46,25 @@ def answer() -> pb.AuthorizeResponse:
         number_class=pb.NUMBER_CLASS_ORDINARY,
         country="GB",
         sources=[pb.Source(kind=pb.SOURCE_KIND_CREDITS, seconds=600, amount_micros=69_000)],
-        rate=pb.Rate(
-            destination="United Kingdom",
-            prefix="44",
-            rate_per_minute_micros=6_900,
-            initial_seconds=60,
-            increment_seconds=60,
-            deck_version="demo",
-        ),
-        balance=pb.Balance(
-            settled_micros=10**12,
-            held_micros=10**9,
-            available_micros=999 * 10**9,
-            currency_code="USD",
-        ),
+        rate=rate(),
+        balance=balance(),
     )
     response.decided_time.GetCurrentTime()
+    return response
+
+
+def settled() -> pb.SettleResponse:
+    """A receipt of the size the service gives."""
+    response = pb.SettleResponse(
+        outcome=pb.OUTCOME_AUTHORIZED,
+        charges=[pb.Source(kind=pb.SOURCE_KIND_CREDITS, seconds=60, amount_micros=CHARGED_MICROS)],
+        charged_micros=CHARGED_MICROS,
+        duration_seconds=60,
+        billed_seconds=60,
+        rate=rate(),
+        balance=balance(),
+    )
+    response.settled_time.GetCurrentTime()
     return response
 
 
@@ -47,20 +74,36 @@ class Echo:
     in_flight = 0
 
     def __init__(self) -> None:
-        self._reply = Reply(Code.OK, body=answer().SerializeToString())
+        authorize, settle = authorized(), settled()
+        self._authorized = Reply(Code.OK, body=authorize.SerializeToString())
+        self._settled = Reply(Code.OK, body=settle.SerializeToString())
+        # The parts of an answer on a stream, without its correlation id; parts of a message follow each other freely.
+        self._result_of = {
+            "authorize": pb.OperationResult(authorize=authorize),
+            "settle": pb.OperationResult(settle=settle),
+        }
 
     def streaming(self, path: str) -> bool:
-        """No path is a stream."""
+        """Whether the path is a stream."""
+        return path.endswith("/Exchange")
+
+    def one_question(self, path: str) -> bool:
+        """No stream is of one question only."""
         return False
 
     async def unary(self, call: Any) -> Reply:
         """Answers at once."""
-        return self._reply
+        return self._settled if call.path.endswith("/Settle") else self._authorized
 
     async def exchange(self, call: Any, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Gives each message back."""
+        """Answers each message with one of as many results."""
         async for message in messages:
-            yield message
+            response = pb.ExchangeResponse()
+            for operation in pb.ExchangeRequest.FromString(message).operations:
+                result = self._result_of[operation.WhichOneof("operation") or "authorize"]
+                result.correlation_id = operation.correlation_id
+                response.results.append(result)
+            yield response.SerializeToString()
 
     def drain(self) -> None:
         """Nothing is open."""
