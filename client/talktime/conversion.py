@@ -5,7 +5,7 @@ word this client does not know reads as UNRECOGNIZED, so that a newer service ne
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from talktime.words import UNRECOGNIZED
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 Known = Mapping[str, Any]
 # Makes a field's value of what the message has there; some need the message, some what is known beside it.
 Refine = Callable[[Any, Any, Known], Any]
+Reader = Callable[[Any, Known], Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOS_PER_SECOND = 1_000_000_000
 
@@ -84,38 +86,34 @@ def _prefix(descriptor: Any) -> str:
     return zero.removesuffix("UNSPECIFIED")
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How a kind of message becomes a value: everything is taken out of it at once, and what is not yet as the value
-    wants it is refined one by one, by its place among the fields."""
-
-    take: Callable[[Any], Iterable[Any]]
-    known: tuple[tuple[int, str], ...]
-    refined: tuple[tuple[int, Refine], ...]
-
-
 def _read(kind: Callable[..., T], message: Message, known: Known) -> T:
-    plan = _plan(kind, type(message), tuple(known))
-    values = [*plan.take(message)]
-    for place, name in plan.known:
-        values.insert(place, known[name])
-    for place, refine in plan.refined:
-        values[place] = refine(values[place], message, known)
-    return kind(*values)
+    # A message's class is no Hashable to mypy, for messages are not.
+    of: Any = type(message)
+    value: T = _reader(kind, of, tuple(known))(message, known)
+    return value
 
 
 @cache
-def _plan(kind: Any, message: Any, known: tuple[str, ...]) -> _Plan:
-    """Made once per kind, so that an answer costs little."""
-    hints = get_type_hints(kind)
+def _reader(kind: Any, message: Any, known: tuple[str, ...]) -> Reader:
+    """What makes values of one kind of message. All that is worked out here is worked out once, so that an answer
+    costs little: its fields are taken out all at once, and only those that need it are refined one by one."""
     names = [f.name for f in fields(kind)]
+    hints = get_type_hints(kind)
     there = [name for name in names if name not in known]
-    refines = {name: _refine(name, hints[name], message.DESCRIPTOR) for name in there}
-    return _Plan(
-        _taker(there),
-        tuple((place, name) for place, name in enumerate(names) if name in known),
-        tuple((place, r) for place, name in enumerate(names) if (r := refines.get(name))),
-    )
+    refines = {name: _refine(name, hints[name], message.DESCRIPTOR, known) for name in there}
+    refined = [(place, r) for place, name in enumerate(names) if (r := refines.get(name))]
+    added = [(place, name) for place, name in enumerate(names) if name in known]
+    take = _taker(there)
+
+    def reader(message: Any, known: Known) -> Any:
+        values = [*take(message)]
+        for place, name in added:
+            values.insert(place, known[name])
+        for place, refine in refined:
+            values[place] = refine(values[place], message, known)
+        return kind(*values)
+
+    return reader if refined or added else lambda message, known: kind(*take(message))
 
 
 def _taker(names: list[str]) -> Callable[[Any], Iterable[Any]]:
@@ -123,7 +121,7 @@ def _taker(names: list[str]) -> Callable[[Any], Iterable[Any]]:
     return take if len(names) > 1 else lambda message: (take(message),)
 
 
-def _refine(name: str, hint: Any, message: Any) -> Refine | None:
+def _refine(name: str, hint: Any, message: Any, known: tuple[str, ...]) -> Refine | None:
     """What makes a field's value of what the message has; None where that is the value already."""
     optional = get_origin(hint) is UnionType
     inner: Any = get_args(hint)[0] if optional else hint
@@ -131,12 +129,18 @@ def _refine(name: str, hint: Any, message: Any) -> Refine | None:
         return _where_set(name, lambda stamp, _, __: _instant(stamp))
     if get_origin(inner) is tuple:
         item = get_args(inner)[0]
-        return _many(name, get_args(item)[0] if get_origin(item) is UnionType else item, message)
+        kind = get_args(item)[0] if get_origin(item) is UnionType else item
+        return _many(name, kind, message, known)
     if issubclass(inner, StrEnum):
         return _word(inner, None if optional else inner(UNRECOGNIZED), _enum_of(message, name))
     if inner in (str, int, bool):
         return _where_set(name, lambda value, _, __: value) if optional else None
-    return _where_set(name, lambda part, _, known: _read(inner, part, known))
+    read = _reader(inner, _class_of(message, name), known)
+    return _where_set(name, lambda part, _, known: read(part, known))
+
+
+def _class_of(message: Any, name: str) -> Any:
+    return GetMessageClass(message.fields_by_name[name].message_type)
 
 
 def _where_set(name: str, refine: Refine) -> Refine:
@@ -153,9 +157,10 @@ def _instant(stamp: Any) -> datetime:
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
-def _many(name: str, kind: Any, message: Any) -> Refine:
-    if is_dataclass(kind):
-        return lambda items, _, known: tuple([_read(kind, item, known) for item in items])
+def _many(name: str, kind: Any, message: Any, known: tuple[str, ...]) -> Refine:
+    if isinstance(kind, type) and is_dataclass(kind):
+        read = _reader(kind, _class_of(message, name), known)
+        return lambda items, _, known: tuple([read(item, known) for item in items])
     if issubclass(kind, StrEnum):
         word = _word(kind, kind(UNRECOGNIZED), _enum_of(message, name))
         return lambda numbers, _, known: tuple([word(number, _, known) for number in numbers])

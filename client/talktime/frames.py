@@ -13,8 +13,13 @@ _SEVEN_BITS = 0x7F
 _MORE = 0x80
 
 
+_SHORT = tuple(bytes((number,)) for number in range(_MORE))
+
+
 def _varint(number: int) -> bytes:
     """A number, not below 0, in groups of seven bits, the lowest first."""
+    if number < _MORE:
+        return _SHORT[number]
     groups = bytearray()
     while number > _SEVEN_BITS:
         groups.append(number & _SEVEN_BITS | _MORE)
