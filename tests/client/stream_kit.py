@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from client.lying_server import Serve, status_of
-from talktime import Authorization, CallType, Exchange, TalktimeError
+from talktime import AsyncClient, Authorization, CallType, Exchange, TalktimeError
 from talktime.v1 import authorization_service_pb2 as pb
 
 Code = grpc.StatusCode
@@ -80,13 +80,24 @@ def answering(book: Book, answer: Answer = grant) -> Serve:
     return serve
 
 
-async def ask(stream: Exchange, number: int, timeout_s: float | None = None) -> Authorization:
+def alone(path: str, body: bytes) -> pb.AuthorizeResponse:
+    """Answers an RPC of its own as `grant` answers an operation; a number that calls for help is a call without one."""
+    call_id = pb.AuthorizeRequest.FromString(body).call_id.removeprefix("c-")
+    seconds = int(call_id) if call_id.isdecimal() else 0
+    return pb.AuthorizeResponse(outcome=pb.OUTCOME_AUTHORIZED, granted_seconds=seconds)
+
+
+async def ask(
+    stream: Exchange | AsyncClient, number: int, timeout_s: float | None = None
+) -> Authorization:
     return await stream.authorize(
         "alice", CallType.USER_OUT, TO, call_id=f"c-{number}", timeout_s=timeout_s
     )
 
 
-async def failure(stream: Exchange, number: int, timeout_s: float | None = None) -> TalktimeError:
+async def failure(
+    stream: Exchange | AsyncClient, number: int, timeout_s: float | None = None
+) -> TalktimeError:
     with pytest.raises(TalktimeError) as caught:
         await ask(stream, number, timeout_s)
     return caught.value
