@@ -4,10 +4,8 @@ A lane that breaks counts its operations as failed, and opens again for as long 
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -17,7 +15,7 @@ from talktime_loadtest.asking import EXCHANGE, FIRST_MARK, MARKS, RPC, SERVICE, 
 from talktime_loadtest.headers import header_block
 from talktime_loadtest.orders import Orders, Protocol
 from talktime_loadtest.wire import LOST, OK, STATUS_NAMES, WRONG_ANSWER, Call, Wire
-from talktime_loadtest.work import Asked, Work
+from talktime_loadtest.work import Asked, Work, answer_of_json
 
 REOPEN_AFTER_S = 0.05
 REPEAT_AFTER_S = 0.05
@@ -34,36 +32,11 @@ _ANSWERS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class JsonAnswer:
-    """What is judged of an answer in JSON, under the names of the message."""
-
-    outcome: int
-    reason: int
-    replayed: bool
-    charged_micros: int
-
-    @classmethod
-    def read(cls, body: bytes) -> "JsonAnswer":
-        """ValueError for what is no answer."""
-        fields = json.loads(body)
-        if not isinstance(fields, dict):
-            raise ValueError("not an object")
-        return cls(
-            pb.Outcome.Value(fields.get("outcome", "OUTCOME_UNSPECIFIED")),
-            pb.Reason.Value(fields.get("reason", "REASON_UNSPECIFIED")),
-            bool(fields.get("replayed")),
-            int(fields.get("charged_micros", 0)),
-        )
-
-
 class Lane:
     """What both kinds of lanes are: a connection that is kept, room for operations, and where failures go.
 
     `refill` is called whenever there may be room again.
     """
-
-    ready = False
 
     def __init__(self, orders: Orders, work: Work, room: int) -> None:
         self.free = room
@@ -74,8 +47,17 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._opening: asyncio.Task[None] | None = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether operations can be sent now."""
+        raise NotImplementedError
+
     async def open(self) -> None:
         """Connects."""
+        raise NotImplementedError
+
+    def send(self, asked_together: list[Asked]) -> None:
+        """Sends operations; there is room for them."""
         raise NotImplementedError
 
     def reopen(self) -> None:
@@ -134,7 +116,7 @@ class ExchangeLane(Lane):
         self._call = self._wire.stream(None, self._took)
 
     @property
-    def ready(self) -> bool:  # type: ignore[override]  # each kind knows it in its own way
+    def ready(self) -> bool:
         """Whether messages can be sent now."""
         return self._call is not None
 
@@ -218,7 +200,7 @@ class UnaryLane(Lane):
         self.in_flight = 0
 
     @property
-    def ready(self) -> bool:  # type: ignore[override]  # as above
+    def ready(self) -> bool:
         """Whether calls can be sent now."""
         return self._wire is not None and not self._wire.closed
 
@@ -269,6 +251,6 @@ class UnaryLane(Lane):
     def _read_answer(self, asked: Asked, body: bytes) -> Any:
         kind = _ANSWERS[RPC[asked.kind]]
         try:
-            return JsonAnswer.read(body) if self._json else kind.FromString(body[5:])
+            return answer_of_json(body) if self._json else kind.FromString(body[5:])
         except (DecodeError, ValueError):
             return None

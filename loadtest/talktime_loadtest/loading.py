@@ -70,19 +70,18 @@ async def load(orders: list[Orders], seen: Callable[[Moment], None] = lambda _: 
 
 def shared(orders: Orders, processes: int) -> list[Orders]:
     """A load divided among generators: each has its part of the lanes, the operations in flight and the rate."""
-    parts = []
-    for number in range(processes):
-        lanes = _part(orders.lanes, processes, number)
-        part = {
-            "lanes": max(1, lanes),
-            "in_flight": max(1, _part(orders.in_flight, processes, number)),
-            "count": _part(orders.count, processes, number),
-            "rate_per_s": orders.rate_per_s / processes,
-            "run": f"{orders.run}{number:04}",
-            "seed": orders.seed + number,
-        }
-        parts.append(dataclasses.replace(orders, **part))
-    return parts
+    return [
+        dataclasses.replace(
+            orders,
+            lanes=max(1, _part(orders.lanes, processes, number)),
+            in_flight=max(1, _part(orders.in_flight, processes, number)),
+            count=_part(orders.count, processes, number),
+            rate_per_s=orders.rate_per_s / processes,
+            run=f"{orders.run}{number:04}",
+            seed=orders.seed + number,
+        )
+        for number in range(processes)
+    ]
 
 
 def new_run() -> str:

@@ -14,6 +14,7 @@ from talktime_loadtest.asking import Terms
 TIMEOUT_S = 2.0
 AT_ONCE = 16
 COUNTRY = "US"
+COMMON_TERMS = Terms("+442079460018")
 # May call anywhere, and credits pay.
 LICENSES = ("MCOPSTN1", "MCOPSTNC")
 BARRED = "barred"
@@ -76,7 +77,7 @@ class Scene:
     tenants: int = 100
     payers: int = 10
     currency_code: str = "XTS"
-    terms: Terms = Terms("+442079460018")
+    terms: Terms = COMMON_TERMS
     funds_micros: int = PLENTY_MICROS
     tenant_ids: tuple[str, ...] = ()
     payer_ids: tuple[str, ...] = ()

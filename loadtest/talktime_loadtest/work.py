@@ -4,12 +4,15 @@ Calls that were granted are remembered until they are settled. What was granted,
 is counted per tenant over the whole run, so that it can be compared with the service's own books.
 """
 
+import json
 import random
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
+
+from google.protobuf.message import Message
 
 from talktime.v1 import authorization_service_pb2 as pb
 from talktime_loadtest.asking import ID_DIGITS, Kind, Template, template
@@ -45,6 +48,34 @@ class Asked:
 
 
 @dataclass(slots=True)
+class Answer:
+    """What is judged of an answer that did not come as a message, under the message's names."""
+
+    outcome: int
+    replayed: bool = False
+    charged_micros: int = 0
+    reason: int = 0
+
+    def CopyFrom(self, other: "Answer") -> None:  # noqa: N802  a message's own name for it
+        """Becomes as the other."""
+        self.outcome, self.replayed = other.outcome, other.replayed
+        self.charged_micros, self.reason = other.charged_micros, other.reason
+
+
+def answer_of_json(body: bytes) -> Answer:
+    """What a service says in JSON; ValueError for what is no answer."""
+    fields = json.loads(body)
+    if not isinstance(fields, dict):
+        raise ValueError("not an object")
+    return Answer(
+        pb.Outcome.Value(fields.get("outcome", "OUTCOME_UNSPECIFIED")),
+        bool(fields.get("replayed")),
+        int(fields.get("charged_micros", 0)),
+        pb.Reason.Value(fields.get("reason", "REASON_UNSPECIFIED")),
+    )
+
+
+@dataclass(slots=True)
 class Slice:
     """What came in during a moment."""
 
@@ -72,7 +103,8 @@ class Books:
     @classmethod
     def of(cls, tenants: int) -> "Books":
         """Empty books."""
-        return cls(*([0] * tenants for _ in range(5)))
+        granted, settled, refused, extended, charged = ([0] * tenants for _ in range(5))
+        return cls(granted, settled, refused, extended, charged)
 
 
 class Work:
@@ -218,7 +250,7 @@ class Work:
 
     def _ask_twice(self, asked: Asked, answer: Any) -> None:
         twice = Asked(asked.kind, asked.template, asked.call_id, asked.tenant)
-        twice.first = type(answer)()
+        twice.first = type(answer)() if isinstance(answer, Message) else Answer(0)
         twice.first.CopyFrom(answer)
         self._again.append(twice)
 

@@ -19,6 +19,7 @@ from talktime_server.commands import (
     imports,
     licences,
     limits,
+    loadtest,
     notices,
     payers,
     policies,
@@ -69,6 +70,7 @@ archive_status.add_to(archive.group)
 export.add_to(app)
 advice.add_to(app)
 sandbox.add_to(app)
+loadtest.add_to(app)
 app.add_typer(rates.group, name="rates", help="Decks of rates: import, activate, show.")
 app.add_typer(calls.group, name="call", help="What a router asks, by hand.")
 batches.add_to(calls.group)
