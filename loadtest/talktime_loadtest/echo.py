@@ -68,19 +68,25 @@ def settled() -> pb.SettleResponse:
     return response
 
 
+def extended() -> pb.ExtendResponse:
+    """An answer of the size the service gives."""
+    return pb.ExtendResponse.FromString(authorized().SerializeToString())
+
+
 class Echo:
     """Stands where the edge stands and does nothing."""
 
     in_flight = 0
 
     def __init__(self) -> None:
-        authorize, settle = authorized(), settled()
+        authorize, settle, extend = authorized(), settled(), extended()
         self._authorized = Reply(Code.OK, body=authorize.SerializeToString())
         self._settled = Reply(Code.OK, body=settle.SerializeToString())
         # The parts of an answer on a stream, without its correlation id; parts of a message follow each other freely.
         self._result_of = {
             "authorize": pb.OperationResult(authorize=authorize),
             "settle": pb.OperationResult(settle=settle),
+            "extend": pb.OperationResult(extend=extend),
         }
 
     def streaming(self, path: str) -> bool:

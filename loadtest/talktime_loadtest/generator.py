@@ -98,7 +98,9 @@ class Generator:
         began = self._cut_s
         for self._phase, end in enumerate(ends):
             while (left_s := began + end - time.perf_counter()) > 0:
-                await asyncio.sleep(min(left_s, 1 / SLICES_PER_S))
+                # The last slice of a stretch takes what is left, rather than leave a crumb.
+                slice_s = 1 / SLICES_PER_S
+                await asyncio.sleep(left_s if left_s < 1.5 * slice_s else slice_s)
                 self._cut()
                 if self._orders.count and self._all_answered():
                     return

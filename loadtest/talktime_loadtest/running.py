@@ -85,7 +85,7 @@ async def run(
     name = new_run()
     floor_figures = None
     if floor:
-        floor_figures = await measure(floor, scene.stage(), wanted, name=name, seen=seen)
+        floor_figures = await measure(floor, scene.stage(), on_floor(wanted), name=name, seen=seen)
     stage = await prepare(service, scene, name)
     before = await books_of(service, stage)
     figures = await measure(service, stage, wanted, name=name, seen=seen)
@@ -97,7 +97,7 @@ async def run(
         await persistence_of(store_url),
         tuple(differences(before, after, clients)),
         floor_figures,
-        tuple(_unwanted(figures, wanted)),
+        tuple(_unwanted(figures, wanted) + _unwanted_of_floor(floor_figures)),
     )
 
 
@@ -168,6 +168,19 @@ def _unwanted(figures: Figures, wanted: Load) -> list[str]:
     if wanted.granted is not None and granted != wanted.granted:
         found.append(f"{granted:,} calls were authorized; it must be exactly {wanted.granted:,}")
     return found
+
+
+def _unwanted_of_floor(floor: Figures | None) -> list[str]:
+    errors = floor.errors if floor else {}
+    return [f"the bare echo: {count} errors: {name}" for name, count in sorted(errors.items())]
+
+
+def on_floor(wanted: Load) -> Load:
+    """The same load for the bare echo, which refuses nothing."""
+    mix = dict(wanted.mix)
+    refused = mix.pop(Kind.REFUSE, 0)
+    mix[Kind.AUTHORIZE] = mix.get(Kind.AUTHORIZE, 0) + refused
+    return dataclasses.replace(wanted, mix=tuple(mix.items()), duplicate_every=0, granted=None)
 
 
 def last_cent(wanted: Load) -> Load:
