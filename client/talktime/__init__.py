@@ -1,125 +1,124 @@
-"""talktime's client: asks, call by call, whether a call may start, and settles it when it ends. See client.py."""
+"""talktime's client: asks, call by call, whether a call may start, and settles it when it ends. See client.py.
 
-from talktime.accounts import (
-    Block,
-    BoughtLicense,
-    Conservation,
-    Entry,
-    Payer,
-    PayerChanges,
-    Pool,
-    PoolMovement,
-    Tenant,
-)
-from talktime.answers import (
-    Authorization,
-    Balance,
-    Batch,
-    Call,
-    CallFields,
-    Check,
-    Extension,
-    Leg,
-    Quote,
-    Rate,
-    Release,
-    Settlement,
-    Source,
-)
-from talktime.async_client import (
-    AsyncClient,
-)
-from talktime.client import (
-    Client,
-)
-from talktime.decks import (
-    DeckScope,
-    RateDeck,
-    RateDecks,
-    RateRow,
-    ShadowLine,
-    ShadowReport,
-)
-from talktime.errors import (
-    Applied,
-    Cancelled,
-    Conflict,
-    DeadlineExceeded,
-    IdempotencyMismatch,
-    InternalError,
-    InvalidRequest,
-    NotAuthenticated,
-    NotFound,
-    NotPermitted,
-    TalktimeError,
-    TooMuch,
-    Unavailable,
-    Unimplemented,
-    Violation,
-)
-from talktime.funds import (
-    Adjustment,
-    BalanceReading,
-    Funding,
-    Lot,
-    Refund,
-    TenantBalance,
-)
-from talktime.notices import (
-    Admin,
-    Delivery,
-    Notice,
-    NoticeSettings,
-    NoticeTargets,
-    StoredWebhook,
-    Webhook,
-)
-from talktime.numbers import (
-    UnusableNumber,
-    normalize,
-)
-from talktime.pipeline import (
-    Exchange,
-)
-from talktime.recharges import (
-    PaymentMethod,
-    Recharge,
-    RechargeCheck,
-    RechargeRule,
-    RechargeStep,
-    RechargeTrial,
-    RuledRecharge,
-)
-from talktime.reports import (
-    ArchiveStatus,
-    CallFilter,
-    FundingAdvice,
-    UsageLine,
-    UsageReport,
-    UsageRow,
-)
-from talktime.retry import (
-    RetrySettings,
-)
-from talktime.words import (
-    BillingMode,
-    CallState,
-    CallType,
-    ChargeOutcome,
-    DeliveryState,
-    Direction,
-    EntryKind,
-    NoticeKind,
-    NumberClass,
-    OrphanCharge,
-    Outcome,
-    Reason,
-    RechargeState,
-    RunningCalls,
-    SourceKind,
-    TenantStatus,
-    UsageGroup,
-)
+It is loaded with the first of its names: the contract's messages, below here in v1/, serve those who need no client too.
+"""
+
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from talktime.accounts import (
+        Block,
+        BoughtLicense,
+        Conservation,
+        Entry,
+        Payer,
+        PayerChanges,
+        Pool,
+        PoolMovement,
+        Tenant,
+    )
+    from talktime.answers import (
+        Authorization,
+        Balance,
+        Batch,
+        Call,
+        CallFields,
+        Check,
+        Extension,
+        Leg,
+        Quote,
+        Rate,
+        Release,
+        Settlement,
+        Source,
+    )
+    from talktime.async_client import AsyncClient
+    from talktime.client import Client
+    from talktime.decks import (
+        DeckScope,
+        RateDeck,
+        RateDecks,
+        RateRow,
+        ShadowLine,
+        ShadowReport,
+    )
+    from talktime.errors import (
+        Applied,
+        Cancelled,
+        Conflict,
+        DeadlineExceeded,
+        IdempotencyMismatch,
+        InternalError,
+        InvalidRequest,
+        NotAuthenticated,
+        NotFound,
+        NotPermitted,
+        TalktimeError,
+        TooMuch,
+        Unavailable,
+        Unimplemented,
+        Violation,
+    )
+    from talktime.funds import (
+        Adjustment,
+        BalanceReading,
+        Funding,
+        Lot,
+        Refund,
+        TenantBalance,
+    )
+    from talktime.notices import (
+        Admin,
+        Delivery,
+        Notice,
+        NoticeSettings,
+        NoticeTargets,
+        StoredWebhook,
+        Webhook,
+    )
+    from talktime.numbers import (
+        UnusableNumber,
+        normalize,
+    )
+    from talktime.pipeline import Exchange
+    from talktime.recharges import (
+        PaymentMethod,
+        Recharge,
+        RechargeCheck,
+        RechargeRule,
+        RechargeStep,
+        RechargeTrial,
+        RuledRecharge,
+    )
+    from talktime.reports import (
+        ArchiveStatus,
+        CallFilter,
+        FundingAdvice,
+        UsageLine,
+        UsageReport,
+        UsageRow,
+    )
+    from talktime.retry import RetrySettings
+    from talktime.words import (
+        BillingMode,
+        CallState,
+        CallType,
+        ChargeOutcome,
+        DeliveryState,
+        Direction,
+        EntryKind,
+        NoticeKind,
+        NumberClass,
+        OrphanCharge,
+        Outcome,
+        Reason,
+        RechargeState,
+        RunningCalls,
+        SourceKind,
+        TenantStatus,
+        UsageGroup,
+    )
 
 __all__ = [
     "Adjustment",
@@ -215,3 +214,35 @@ __all__ = [
     "Webhook",
     "normalize",
 ]
+
+_ROOMS = (
+    "accounts",
+    "answers",
+    "async_client",
+    "client",
+    "decks",
+    "errors",
+    "funds",
+    "notices",
+    "numbers",
+    "pipeline",
+    "recharges",
+    "reports",
+    "retry",
+    "words",
+)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if not typing.TYPE_CHECKING:  # or a type checker would believe in any name
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        rooms = [importlib.import_module(f"{__name__}.{room}") for room in _ROOMS]
+        found = {each: vars(room)[each] for room in rooms for each in __all__ if each in vars(room)}
+        globals().update(found)
+        return found[name]

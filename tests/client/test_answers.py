@@ -130,6 +130,8 @@ def test_every_word_is_tried() -> None:
 
 
 def test_the_public_names_are_exactly_those() -> None:
+    assert dir(talktime) == talktime.__all__
+    assert all(getattr(talktime, name) for name in talktime.__all__)
     public = {
         name
         for name, value in vars(talktime).items()
@@ -137,6 +139,8 @@ def test_the_public_names_are_exactly_those() -> None:
     }
     assert public == set(talktime.__all__)
     assert sorted(talktime.__all__) == talktime.__all__
+    with pytest.raises(AttributeError, match="Autorization"):
+        talktime.Autorization  # type: ignore[attr-defined]  # noqa: B018  looking is enough
 
 
 def test_an_answer_reads_as_plain_values() -> None:
