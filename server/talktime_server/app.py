@@ -57,11 +57,8 @@ from talktime_server.rpc.tokens import Tokens
 from talktime_server.rpc.watching import Watching
 from talktime_server.work.beside import Work, ended, kept_running
 from talktime_server.work.charging import Charging
-from talktime_server.work.opening import until_open
 
 PROBE_PERIOD_S = 0.5
-# So long a start waits for the archive; one that is away longer is opened beside the calls.
-ARCHIVE_PATIENCE_S = 1.0
 UNIT_MICROS = 1_000_000
 
 log = structlog.get_logger()
@@ -120,7 +117,7 @@ class _Ground:
             store,
             ledger,
             directory,
-            Database(settings.archive),
+            Database(settings.archive, opens_itself=True),
             Recharges(store),
             Payments(gateways(settings, secret)),
         )
@@ -158,8 +155,6 @@ async def open_app(settings: Settings) -> App:
     store = ground.store
     await _refuse_unsafe(store)
     await Upgrade(store, catalog.counted_licenses).run()
-    opening = asyncio.create_task(_open_archive(ground.database))
-    await asyncio.wait([opening], timeout=ARCHIVE_PATIENCE_S)
     decks, plan = Decks(store), catalog.number_plan()
     counts = ShadowCounts(Shadows(store))
     prices = PriceList(decks, counts)
@@ -194,7 +189,7 @@ async def open_app(settings: Settings) -> App:
     sweeper = Sweeper(store, ground.ledger, ground.directory)
     probe = partial(_probe, store, health)
     tasks = _beside(probe, prices.run, counts.run, emergencies.run, sweeper.run, watching.run)
-    return App(edge, health, emergencies, counts, (opening, *tasks), ground)
+    return App(edge, health, emergencies, counts, tasks, ground)
 
 
 def _accounts(ground: _Ground) -> _Room:
@@ -297,14 +292,6 @@ def _edge(
 
 def _beside(*works: Work) -> tuple[asyncio.Task[None], ...]:
     return tuple(asyncio.create_task(kept_running(work)) for work in works)
-
-
-async def _open_archive(database: Database) -> None:
-    """Here and not when it is first asked, so that no call waits meanwhile."""
-    try:
-        await until_open(database)
-    except Unsafe as unsafe:
-        log.error("archive_refused", why=str(unsafe))
 
 
 async def _refuse_unsafe(store: Store) -> None:

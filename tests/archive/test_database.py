@@ -13,7 +13,8 @@ from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from archive.postgres import PostgresProcess
-from talktime_server.archive.database import HEAD, Database, unmake
+from talktime_server.archive.database import Database
+from talktime_server.archive.revisions import HEAD, unmake
 from talktime_server.archive.schema import entries, facts, metadata
 from talktime_server.failure import ArchiveAway, Unsafe
 from talktime_server.notices import tables

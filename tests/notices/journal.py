@@ -16,7 +16,7 @@ from talktime_server.ledger.profiles import Payer, Tenant, to_json
 from talktime_server.notices import record, sql
 from talktime_server.notices.crossings import Crossings
 from talktime_server.notices.pool_sizes import PoolSizes
-from talktime_server.notices.record import Recorded
+from talktime_server.notices.recorded import Recorded
 from talktime_server.words import EntryKind
 
 UNIT = 1_000_000

@@ -6,8 +6,8 @@ from sqlalchemy import select, update
 
 from talktime_server.archive.database import Database
 from talktime_server.notices import settings
-from talktime_server.notices.settings import Admin, NoticeSettings, Webhook
 from talktime_server.notices.tables import deliveries
+from talktime_server.notices.targets import Admin, NoticeSettings, Webhook
 from talktime_server.words import NoticeKind
 
 TENANT = "contoso"

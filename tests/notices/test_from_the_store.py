@@ -18,7 +18,7 @@ from talktime_server.notices import record, settings
 from talktime_server.notices.crossings import Crossings
 from talktime_server.notices.expiring import tell_expiring
 from talktime_server.notices.pool_sizes import PoolSizes
-from talktime_server.notices.settings import NoticeSettings
+from talktime_server.notices.targets import NoticeSettings
 from talktime_server.words import RechargeState
 
 TENANT = "contoso"

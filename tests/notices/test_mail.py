@@ -8,9 +8,8 @@ import pytest_asyncio
 
 from notices.certificates import Certificate
 from notices.receivers import PASSWORD, USER, Post, taking_mails
-from talktime_server.notices.mail import Envelope, Mailer, MailServer, mail_server
+from talktime_server.notices.mail import Envelope, Mail, Mailer, MailServer, mail_server
 from talktime_server.notices.outcome import TAKEN, Outcome
-from talktime_server.notices.rendering import Mail
 
 MAIL = Mail("제목", "본문 first line\n.\n..dots stay\n", "<p>본문</p>", "ko")
 ENVELOPE = Envelope("d1", "kim@example.com", "김하나", MAIL)

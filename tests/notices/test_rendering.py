@@ -11,11 +11,12 @@ import pytest
 from babel import Locale
 from jinja2 import Environment, meta
 
-from talktime_server.notices.mail import Envelope, message_of, sender_of
+from talktime_server.notices.mail import Envelope, Mail, message_of, sender_of
 from talktime_server.notices.notice import Parameters
-from talktime_server.notices.rendering import Mail, mail_of, section, summary_of, words
-from talktime_server.notices.settings import LANGUAGES
-from talktime_server.notices.values import Told, money, one_line, values_of
+from talktime_server.notices.rendering import mail_of, section, summary_of, words
+from talktime_server.notices.targets import LANGUAGES
+from talktime_server.notices.told import Told, one_line
+from talktime_server.notices.values import money, values_of
 from talktime_server.words import NoticeKind
 
 AT_MS = 1_795_283_639_000

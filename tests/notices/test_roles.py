@@ -5,7 +5,7 @@ import pytest
 from notices.settings_kit import admin
 from talktime_server.notices.notice import Channel, recipients
 from talktime_server.notices.roles import hears, roles
-from talktime_server.notices.settings import NoticeSettings, Targets, Webhook
+from talktime_server.notices.targets import NoticeSettings, Targets, Webhook
 from talktime_server.words import NoticeKind
 
 MONEY, POOL = NoticeKind.BALANCE_ZERO, NoticeKind.POOL_80

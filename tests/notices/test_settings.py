@@ -9,7 +9,8 @@ from notices.settings_kit import BILLING, TENANT, admin, hook, put, put_hook
 from talktime_server.archive.database import Database
 from talktime_server.failure import NotFound, TooMuch
 from talktime_server.notices import settings
-from talktime_server.notices.settings import MOST_SECRETS, MOST_WEBHOOKS, OLD_SECRET_MS, Admin
+from talktime_server.notices.settings import MOST_SECRETS, MOST_WEBHOOKS, OLD_SECRET_MS
+from talktime_server.notices.targets import Admin
 from talktime_server.words import NoticeKind
 
 URL = "https://hooks.example.com/"

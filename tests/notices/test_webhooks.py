@@ -15,7 +15,7 @@ from talktime_server.notices.addresses import Resolve
 from talktime_server.notices.outcome import TAKEN, Outcome
 from talktime_server.notices.rendering import summary_of
 from talktime_server.notices.settings import Post, new_secret
-from talktime_server.notices.values import Told
+from talktime_server.notices.told import Told
 from talktime_server.notices.webhooks import MOST_BODY_BYTES, Message, Poster, body_of, signed
 from talktime_server.words import NoticeKind
 

@@ -10,12 +10,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, cast, func, select
-
 from talktime_server.archive.clock import Clock, wall_clock_ms
 from talktime_server.archive.database import Database
 from talktime_server.archive.days import DAY_MS, day_of, day_text
-from talktime_server.archive.schema import usage_rows
 
 PACE_DAYS = 30
 MOST_DAYS = 60
@@ -27,7 +24,6 @@ MOST_MICROS = 10**12  # of one recharge
 MOST_DAYS_LEFT = 36_500  # a balance that lasts for generations is not said to the day
 REMEMBERED_MS = 600_000  # what past days cost changes only while the archive catches up
 MOST_REMEMBERED = 1_000  # tenants
-_ROWS = usage_rows.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,22 +221,14 @@ class Adviser:
         return found
 
     async def _spending(self, tenant_id: str, until_ms: int) -> Spending:
-        # Whatever paid: a tenant whose pools were enough for a month spent nothing in it, which is a pace too.
-        begun = select(func.min(_ROWS.ended_ms)).where(_ROWS.tenant_id == tenant_id)
-        day = _ROWS.ended_ms - _ROWS.ended_ms % DAY_MS
-        micros = cast(func.sum(_ROWS.connection_fee_micros + _ROWS.charge_micros), BigInteger)
         async with self._database.connect() as connection:
-            first_ms = (await connection.execute(begun)).scalar()
+            from talktime_server.archive.questions import paid
+
+            first_ms = await paid.first_ms(connection, tenant_id)
             if first_ms is None:
                 return Spending((), until_ms)
             from_ms = max(day_of(first_ms), until_ms - MOST_DAYS * DAY_MS)
-            ask = select(day.label("day"), micros.label("micros")).where(
-                _ROWS.tenant_id == tenant_id,
-                _ROWS.ended_ms >= from_ms,
-                _ROWS.ended_ms < until_ms,
-                _ROWS.postpaid.is_(False),
-            )
-            found = {row.day: row.micros for row in await connection.execute(ask.group_by(day))}
+            found = await paid.by_credits(connection, tenant_id, from_ms, until_ms)
         return Spending(_by_day(found, range(from_ms, until_ms, DAY_MS)), until_ms)
 
 

@@ -19,7 +19,8 @@ from talktime_server.archive import adding, positions
 from talktime_server.archive.adding import Different, Missing
 from talktime_server.archive.database import Database
 from talktime_server.archive.lines import ABOUT_CALLS
-from talktime_server.archive.positions import START, Moved, place
+from talktime_server.archive.places import START, place
+from talktime_server.archive.positions import Moved
 from talktime_server.archive.schema import facts
 from talktime_server.archive.state import ArchiveStatus, status_of
 from talktime_server.failure import Failure, Unsafe

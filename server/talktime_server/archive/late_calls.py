@@ -7,13 +7,9 @@ when no line waits in the store that is as old as a receipt gets, and when no li
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
-
-from talktime_server.archive import positions
 from talktime_server.archive.database import Database
 from talktime_server.archive.history import History
-from talktime_server.archive.positions import START, place
-from talktime_server.archive.schema import entries
+from talktime_server.archive.places import START, place
 from talktime_server.failure import ArchiveAway, Conflict
 from talktime_server.ledger import keys
 from talktime_server.ledger.store import Store
@@ -48,6 +44,8 @@ class LateCalls:
         """How long the oldest line of the tenant's shard waits to be archived; 0: none does."""
         shard = keys.shard_of(tenant_id)
         async with self._database.connect() as connection:
+            from talktime_server.archive import positions
+
             reached = (await positions.read(connection)).get(shard, START)
         asks: Sequence[tuple[Any, ...]] = [
             ("XRANGE", keys.journal(shard), f"({reached}", "+", "COUNT", 1),
@@ -61,11 +59,8 @@ class LateCalls:
         """Whether a line of before calls were archived ended it. One that ended by time, and of which nothing was
         proven, was charged nothing.
         """
-        asked = select(entries.c.kind, entries.c.seconds).where(
-            entries.c.tenant_id == tenant_id,
-            entries.c.reference_id == call_id,
-            entries.c.kind.in_([kind.value for kind in _ENDS]),
-        )
         async with self._database.connect() as connection:
-            rows = await connection.execute(asked)
-            return any(kind != EntryKind.EXPIRE.value or seconds for kind, seconds in rows)
+            from talktime_server.archive.questions import past
+
+            lines = await past.ends(connection, tenant_id, call_id, _ENDS)
+        return any(kind is not EntryKind.EXPIRE or seconds for kind, seconds in lines)

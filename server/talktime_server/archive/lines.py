@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import RowMapping
+from typing import TYPE_CHECKING, Any
 
 from talktime_server.ledger.entries import Entry, movements_of, text_of
 from talktime_server.ledger.packed import Fields, fields_of
 from talktime_server.words import EntryKind
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
 
 Row = Mapping[str, Any]
 
@@ -75,7 +76,7 @@ def row_of(entry: Entry) -> dict[str, Any]:
     }
 
 
-def entry_of(row: Row | RowMapping) -> Entry:
+def entry_of(row: "Row | RowMapping") -> Entry:
     """The line of a row; it has no position, for it was not read from a stream."""
     return Entry(
         row["tenant_id"],

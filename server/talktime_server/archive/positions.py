@@ -13,12 +13,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from talktime_server.archive.database import Database
+from talktime_server.archive.places import START
 from talktime_server.archive.schema import balances, facts, shard_positions
 from talktime_server.failure import Unsafe
 from talktime_server.ledger import keys
 from talktime_server.ledger.store import Store
 
-START = "0-0"  # before a stream's first line
 ARCHIVE_ID = "archive_id"
 ARCHIVED_MS = "archived_ms"  # when a line was last archived, by the store's clock
 ALARM = "alarm:"
@@ -26,12 +26,6 @@ ALARM = "alarm:"
 
 class Moved(Exception):
     """Another archiver was faster: what is committed must be read again."""
-
-
-def place(position: str) -> tuple[int, int]:
-    """A position as it is compared: milliseconds of the store's clock, and a number."""
-    at_ms, _, number = position.partition("-")
-    return int(at_ms), int(number)
 
 
 async def attach(database: Database, store: Store) -> dict[int, str]:
@@ -87,6 +81,12 @@ async def put_fact(connection: AsyncConnection, name: str, value: str) -> None:
     statement = _dialect(connection).insert(facts).values(name=name, value=value)
     change = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
     await connection.execute(change)
+
+
+async def facts_of(connection: AsyncConnection) -> dict[str, str]:
+    """Everything that is noted of the archive as a whole, by name."""
+    rows = await connection.execute(select(facts.c.name, facts.c.value))
+    return {row.name: row.value for row in rows}
 
 
 async def archive_id_of(connection: AsyncConnection) -> str:

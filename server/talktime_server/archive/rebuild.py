@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from talktime_server.archive import positions
 from talktime_server.archive.database import Database
 from talktime_server.archive.lines import Row
-from talktime_server.archive.positions import START
+from talktime_server.archive.places import START
 from talktime_server.archive.proof import differences
 from talktime_server.archive.restoring import Restorer, Writer
 from talktime_server.archive.schema import balances, fundings, open_calls, profiles

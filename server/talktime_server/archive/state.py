@@ -4,12 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from talktime_server.archive import positions
 from talktime_server.archive.database import Database
-from talktime_server.archive.schema import facts
+from talktime_server.archive.places import START, place
 from talktime_server.ledger import keys
 from talktime_server.ledger.store import Store
 
@@ -35,9 +31,11 @@ class ArchiveStatus:
 async def status_of(database: Database, store: Store) -> ArchiveStatus:
     """How far the archive is. Raises ArchiveAway, StoreAway."""
     async with database.connect() as connection:
+        from talktime_server.archive import positions
+
         reached = await positions.read(connection)
         entries = await positions.count_entries(connection)
-        known = await _facts(connection)
+        known = await positions.facts_of(connection)
     waiting, oldest_ms, now_ms = await _waiting(store, reached)
     lag_ms = max(0, now_ms - oldest_ms) if waiting else 0
     alarms = [text for name, text in sorted(known.items()) if name.startswith(positions.ALARM)]
@@ -47,16 +45,11 @@ async def status_of(database: Database, store: Store) -> ArchiveStatus:
     return ArchiveStatus(entries, waiting, lag_ms, tuple(alarms), archived_ms)
 
 
-async def _facts(connection: AsyncConnection) -> dict[str, str]:
-    rows = await connection.execute(select(facts.c.name, facts.c.value))
-    return {row.name: row.value for row in rows}
-
-
 async def _waiting(store: Store, reached: dict[int, str]) -> tuple[int, int, int]:
     """How many lines are behind the positions, when the oldest was written, and what time it is."""
     asks: list[tuple[Any, ...]] = [("TIME",)]
     for shard in range(keys.SHARDS):
-        after = f"({reached.get(shard, positions.START)}"
+        after = f"({reached.get(shard, START)}"
         stream = keys.journal(shard)
         asks += [("XRANGE", stream, after, "+", "COUNT", MOST_COUNTED), ("XLEN", stream)]
     (seconds, micros), *answers = await store.commands(asks)
@@ -71,4 +64,4 @@ async def _waiting(store: Store, reached: dict[int, str]) -> tuple[int, int, int
 
 
 def _at_ms(lines: Sequence[Any]) -> int:
-    return positions.place(lines[0][0].decode())[0]
+    return place(lines[0][0].decode())[0]

@@ -17,8 +17,8 @@ from talktime_server.archive.schema import balances
 from talktime_server.notices import notice, sql
 from talktime_server.notices.latches import lot_name
 from talktime_server.notices.notice import Notice
-from talktime_server.notices.settings import DEFAULT_EXPIRY_NOTICE_DAYS
 from talktime_server.notices.tables import latches, notice_settings
+from talktime_server.notices.targets import DEFAULT_EXPIRY_NOTICE_DAYS
 from talktime_server.words import NoticeKind
 
 TENANTS_AT_ONCE = 500

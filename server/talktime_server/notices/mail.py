@@ -20,8 +20,7 @@ from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
 from talktime_server.notices.outcome import TAKEN, Outcome
-from talktime_server.notices.rendering import Mail
-from talktime_server.notices.values import one_line
+from talktime_server.notices.told import one_line
 
 TIMEOUT_S = 15.0  # for each answer of the server
 DELIVERY_S = 90.0  # for all of them together
@@ -29,6 +28,16 @@ AT_ONCE = 4
 _PORTS = {"smtp": 587, "smtps": 465}
 _LOCAL = ("localhost",)
 _POLICY = SMTP.clone(cte_type="7bit")  # some servers still pass on no more
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A notice as a mail says it."""
+
+    subject: str
+    plain: str
+    html: str
+    language: str  # a tag of BCP 47
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from talktime_server.archive.schema import profiles
 from talktime_server.ledger.profiles import tenant_of
 from talktime_server.notices import settings, sql
 from talktime_server.notices.roles import hears
-from talktime_server.notices.settings import NOBODY, Admin, Targets
 from talktime_server.notices.tables import deliveries, notices
+from talktime_server.notices.targets import NOBODY, Admin, Targets
 from talktime_server.words import DeliveryState, NoticeKind
 
 Parameters = Mapping[str, str | int | bool]

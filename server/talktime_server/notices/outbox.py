@@ -21,10 +21,9 @@ from talktime_server.notices.mail import AT_ONCE as MAILS_AT_ONCE
 from talktime_server.notices.mail import DELIVERY_S, Envelope, Mailer
 from talktime_server.notices.notice import Channel
 from talktime_server.notices.outcome import MOST_FAILURE_CHARS, MOST_TRIES, Outcome, wait_ms
-from talktime_server.notices.rendering import mail_of, summary_of
 from talktime_server.notices.settings import Post
 from talktime_server.notices.tables import deliveries, notices
-from talktime_server.notices.values import Told, told_of
+from talktime_server.notices.told import Told, told_of
 from talktime_server.notices.webhooks import Message, Poster, body_of
 from talktime_server.words import DeliveryState, NoticeKind
 
@@ -173,6 +172,9 @@ class Outbox:
 
     async def _mail(self, claim: Claim, kind: NoticeKind, told: Told) -> Outcome:
         assert self._mailer is not None
+        # Here and below, because many never have a notice to write.
+        from talktime_server.notices.rendering import mail_of
+
         mail = mail_of(kind, told, claim.display_name, claim.language)
         envelope = Envelope(claim.delivery_id, claim.recipient, claim.display_name, mail)
         return await self._mailer.send(envelope)
@@ -184,6 +186,8 @@ class Outbox:
             return Outcome("the webhook is deleted", final=True)
         if hook.disabled:
             return Outcome("the webhook is disabled", final=True)
+        from talktime_server.notices.rendering import summary_of
+
         body = body_of(kind, told, summary_of(kind, told))
         return await self._poster.post(Message(claim.delivery_id, body), hook, self._clock())
 

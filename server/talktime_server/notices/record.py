@@ -1,7 +1,6 @@
 """The record of a tenant's notices: what was told, what became of it, and dead letters that are delivered again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import RowMapping, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,39 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from talktime_server.failure import NotFound
 from talktime_server.notices import notice, sql
 from talktime_server.notices.notice import Channel, Notice
+from talktime_server.notices.recorded import Delivered, Recorded
 from talktime_server.notices.tables import deliveries, notices
-from talktime_server.notices.values import told_of
+from talktime_server.notices.told import told_of
 from talktime_server.words import DeliveryState, NoticeKind
 
 MINUTE_MS = 60_000
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """One delivery of a notice, so far; `next_ms` is 0 when it is not tried again."""
-
-    recipient: str
-    mail: bool
-    state: DeliveryState
-    attempts: int
-    failure: str
-    next_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A notice, in a sentence, and its deliveries."""
-
-    notice_id: str
-    kind: NoticeKind
-    summary: str
-    noticed_ms: int
-    deliveries: tuple[Delivered, ...]
-
-    @property
-    def position(self) -> str:
-        """Its place in the list, as `page` takes it."""
-        return f"{self.noticed_ms} {self.notice_id}"
 
 
 async def page(

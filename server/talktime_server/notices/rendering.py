@@ -7,7 +7,6 @@ Everything that came from outside is escaped in HTML and on one line everywhere.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -15,9 +14,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from talktime_server.notices.mail import Mail
 from talktime_server.notices.notice import Parameters
-from talktime_server.notices.settings import DEFAULT_LANGUAGE, LANGUAGES
-from talktime_server.notices.values import Told, one_line, values_of
+from talktime_server.notices.targets import DEFAULT_LANGUAGE, LANGUAGES
+from talktime_server.notices.told import Told, one_line
+from talktime_server.notices.values import values_of
 from talktime_server.words import NoticeKind, RechargeState
 
 _GOOD, _CAREFUL, _BAD, _PLAIN = "#15803d", "#b45309", "#b91c1c", "#1d4ed8"
@@ -60,16 +61,6 @@ _PLAIN_TEXTS = Environment(undefined=StrictUndefined, trim_blocks=True, autoesca
 # A sentence of a list leaves out what a notice does not say, as those of another version may not: the list must come.
 _SENTENCES = Environment(trim_blocks=True, autoescape=False)
 _HTML_TEXTS = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A notice as a mail says it."""
-
-    subject: str
-    plain: str
-    html: str
-    language: str  # a tag of BCP 47
 
 
 def mail_of(kind: NoticeKind, told: Told, name: str, language: str) -> Mail:

@@ -18,65 +18,21 @@ from talktime_server.failure import NotFound, TooMuch
 from talktime_server.notices import sql
 from talktime_server.notices.latches import low_name
 from talktime_server.notices.tables import latches, notice_settings, webhooks
+from talktime_server.notices.targets import (
+    DEFAULT_EXPIRY_NOTICE_DAYS,
+    Admin,
+    NoticeSettings,
+    Targets,
+    Webhook,
+)
 from talktime_server.words import NoticeKind
 
-LANGUAGES = ("en", "ko", "ja", "id", "zh")
-DEFAULT_LANGUAGE = "en"
-DEFAULT_EXPIRY_NOTICE_DAYS = 30
 MOST_WEBHOOKS = 10
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"
 OLD_SECRET_MS = 24 * 3600 * 1000
 # A reply that was lost is asked for again, and admins may hurry: what signs now and what signed just before must go on signing.
 MOST_SECRETS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Admin:
-    """Somebody whom notices go to. The roles decide which ones; `language` is of LANGUAGES."""
-
-    email: str
-    display_name: str = ""
-    roles: tuple[str, ...] = ()
-    language: str = DEFAULT_LANGUAGE
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeSettings:
-    """Who gets mails, the levels of what is available that are told, and how many days before credits
-    are lost that is told.
-    """
-
-    admins: tuple[Admin, ...] = ()
-    low_balance_micros: tuple[int, ...] = ()
-    expiry_notice_days: int = DEFAULT_EXPIRY_NOTICE_DAYS
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """An address that notices are posted to; without `kinds` it is told of everything."""
-
-    webhook_id: str
-    url: str
-    kinds: tuple[NoticeKind, ...] = ()
-    disabled: bool = False
-
-    def hears(self, kind: NoticeKind) -> bool:
-        """Whether it is told of a kind of notice; a test reaches every one that is not turned off."""
-        everything = not self.kinds or kind is NoticeKind.TEST
-        return not self.disabled and (everything or kind in self.kinds)
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """Everything that a tenant's notices go by; `currency` is empty while nothing was ever set."""
-
-    currency: str = ""
-    settings: NoticeSettings = NoticeSettings()
-    webhooks: tuple[Webhook, ...] = ()
-
-
-NOBODY = Targets()
 
 
 async def read(connection: AsyncConnection, tenant_ids: Collection[str]) -> dict[str, Targets]:

@@ -27,7 +27,7 @@ notice_settings = Table(
     metadata,
     Column("tenant_id", _ID, primary_key=True),
     Column("currency_code", String(3), nullable=False),
-    Column("admins", Text, nullable=False),  # JSON: a list of objects, as settings.Admin
+    Column("admins", Text, nullable=False),  # JSON: a list of objects, as targets.Admin
     Column("low_balance_micros", Text, nullable=False),  # JSON: a list of whole numbers
     Column("expiry_notice_days", Integer, nullable=False),
 )

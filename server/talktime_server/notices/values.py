@@ -3,47 +3,22 @@
 Every word that a text may name is made here, from what the notice says; instants are given in UTC and say so.
 """
 
-import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton
 from babel.numbers import format_currency, format_decimal, get_currency_precision
-from sqlalchemy import RowMapping
 
-from talktime_server.notices.notice import Parameters
-from talktime_server.words import NoticeKind
+from talktime_server.notices.told import Told, one_line
 
 MICROS = 1_000_000
-MOST_CHARS = 300
 LOCALES = {"en": "en", "ko": "ko", "ja": "ja", "id": "id", "zh": "zh_Hans"}
 _HOURS_END = {"id": "."}  # what stands between hours and minutes; else a colon
 _DAYS_END = {"en": ", ", "id": ", "}  # and between day and hours; else a space
 _AFTER_LETTER = re.compile(r"(?<=[^\W\d_])(?=\d)")
-_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A notice as it was stored, read for its texts."""
-
-    notice_id: str
-    tenant_id: str
-    noticed_ms: int
-    parameters: Parameters
-
-
-def told_of(row: RowMapping) -> tuple[NoticeKind, Told]:
-    """A notice as it is kept, for its texts."""
-    parameters = json.loads(row["parameters"])
-    told = Told(row["notice_id"], row["tenant_id"], row["noticed_ms"], parameters)
-    return NoticeKind(row["kind"]), told
 
 
 def values_of(told: Told, language: str) -> dict[str, str]:
@@ -64,12 +39,6 @@ def values_of(told: Told, language: str) -> dict[str, str]:
     return values
 
 
-def one_line(text: str) -> str:
-    """A text from outside on one line, without what is not seen or turns the direction of what is."""
-    plain = "".join(" " if _unseen(char) else char for char in text)
-    return " ".join(plain.split())[:MOST_CHARS]
-
-
 def money(micros: int, currency: str, locale: Locale) -> str:
     """An amount in its currency, to the currency's smallest coin."""
     places = get_currency_precision(currency) if currency else 2
@@ -88,11 +57,6 @@ def moment(ms: int, locale: Locale) -> str:
     clock = f"{at.hour:02}{_HOURS_END.get(locale.language, ':')}{at.minute:02}"
     day = format_date(at.date(), "long", locale=locale)
     return f"{day}{_DAYS_END.get(locale.language, ' ')}{clock} UTC"
-
-
-def _unseen(char: str) -> bool:
-    turning = unicodedata.bidirectional(char) in _TURNING
-    return turning or char == "\ufeff" or unicodedata.category(char) in _BREAKING
 
 
 def _minutes(name: str) -> Callable[[object, Locale], dict[str, str]]:

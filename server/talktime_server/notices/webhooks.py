@@ -8,16 +8,12 @@ import asyncio
 import base64
 import hmac
 import json
-import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-
-import httpx
+from typing import TYPE_CHECKING
 
 from talktime_server.notices.addresses import (
-    Place,
     Refused,
     Resolve,
     addresses_of,
@@ -25,14 +21,16 @@ from talktime_server.notices.addresses import (
     resolve,
 )
 from talktime_server.notices.notice import Parameters
-from talktime_server.notices.outcome import TAKEN, Outcome
+from talktime_server.notices.outcome import Outcome
 from talktime_server.notices.settings import SECRET_PREFIX, Post
-from talktime_server.notices.values import Told
+from talktime_server.notices.told import Told
 from talktime_server.words import NoticeKind
+
+if TYPE_CHECKING:
+    from talktime_server.notices.posting import Sender
 
 TIMEOUT_S = 15.0
 MOST_BODY_BYTES = 20_000
-_GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +62,8 @@ class Poster:
         self.private = private
         self.resolve = resolve
         self._timeout_s = timeout_s
-        # A connection is used once: kept ones would go by their address alone, whatever name was checked on them.
-        self._client = httpx.AsyncClient(
-            verify=ssl.create_default_context(cafile=authority),
-            follow_redirects=False,
-            trust_env=False,
-            timeout=timeout_s,
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
+        self._authority = authority
+        self._sender: Sender | None = None
 
     async def post(self, message: Message, post: Post, now_ms: int) -> Outcome:
         """Posts a message to a webhook, signed at a time."""
@@ -79,44 +71,27 @@ class Poster:
             async with asyncio.timeout(self._timeout_s):
                 place = place_of(post.url, private=self.private)
                 found = await addresses_of(place, self.resolve, private=self.private)
-                return await self._send(place, found, message, signed(message, post, now_ms))
+                headers = signed(message, post, now_ms)
+                return await self._made().send(place, found, message.body, headers)
         except Refused:
             return Outcome("the address is not public")
-        except (TimeoutError, httpx.TimeoutException):
+        except TimeoutError:
             return Outcome("no answer in time")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return Outcome(_reason(error))
+        except OSError:
+            return Outcome("the host has no address")
 
     async def close(self) -> None:
         """Closes every connection."""
-        await self._client.aclose()
+        if self._sender:
+            await self._sender.close()
 
-    async def _send(
-        self, place: Place, found: Sequence[str], message: Message, headers: dict[str, str]
-    ) -> Outcome:
-        """Posts to the first address that a connection can be made to."""
-        for address in found[:-1]:
-            try:
-                return await self._send_to(place, address, message, headers)
-            except httpx.ConnectError:
-                continue
-        return await self._send_to(place, found[-1], message, headers)
+    def _made(self) -> "Sender":
+        if self._sender is None:
+            # An HTTP client and the machine's certificates, which many never need.
+            from talktime_server.notices.posting import Sender
 
-    async def _send_to(
-        self, place: Place, address: str, message: Message, headers: dict[str, str]
-    ) -> Outcome:
-        scheme = "https" if place.secure else "http"
-        host = f"[{address}]" if ":" in address else address
-        asked = self._client.stream(
-            "POST",
-            f"{scheme}://{host}:{place.port}{place.target}",
-            content=message.body,
-            headers=headers | {"host": place.authority},
-            # The address is connected to, and the certificate must still be the name's.
-            extensions={"sni_hostname": place.host},
-        )
-        async with asked as answer:
-            return _outcome(answer.status_code)
+            self._sender = Sender(self._timeout_s, self._authority)
+        return self._sender
 
 
 def signed(message: Message, post: Post, now_ms: int) -> dict[str, str]:
@@ -153,23 +128,3 @@ def body_of(kind: NoticeKind, told: Told, summary: str) -> bytes:
 def _signature(secret: str, text: bytes) -> str:
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     return "v1," + base64.b64encode(hmac.digest(key, text, sha256)).decode()
-
-
-def _outcome(status: int) -> Outcome:
-    if 200 <= status < 300:
-        return TAKEN
-    return Outcome(f"HTTP {status}", final=status == _GONE, gone=status == _GONE)
-
-
-def _reason(error: Exception) -> str:
-    """Why nothing was answered, in our words."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return "the certificate or the encryption is not good"
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.ConnectError):
-        return "no connection"
-    if isinstance(error, OSError):
-        return "the host has no address"
-    return "the answer broke off"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from talktime.v1 import account_service_pb2 as pb
 from talktime_server.notices.addresses import Refused, Resolve, addresses_of, place_of
 from talktime_server.notices.roles import roles
-from talktime_server.notices.settings import (
+from talktime_server.notices.targets import (
     DEFAULT_EXPIRY_NOTICE_DAYS,
     DEFAULT_LANGUAGE,
     LANGUAGES,

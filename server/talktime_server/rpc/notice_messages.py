@@ -1,8 +1,8 @@
 """From what is kept of notices and whom they go to, to what AccountService answers."""
 
 from talktime.v1 import account_service_pb2 as pb
-from talktime_server.notices.record import Delivered, Recorded
-from talktime_server.notices.settings import Admin, NoticeSettings, Webhook
+from talktime_server.notices.recorded import Delivered, Recorded
+from talktime_server.notices.targets import Admin, NoticeSettings, Webhook
 from talktime_server.rpc.messages import instant
 from talktime_server.words import DeliveryState, NoticeKind
 

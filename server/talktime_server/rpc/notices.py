@@ -6,9 +6,8 @@ from talktime.v1 import account_service_pb2 as pb
 from talktime_server.archive.clock import Clock, wall_clock_ms
 from talktime_server.archive.database import Database
 from talktime_server.ledger.directory import Directory
-from talktime_server.notices import record, settings
 from talktime_server.notices.addresses import Resolve, resolve
-from talktime_server.notices.settings import NOBODY
+from talktime_server.notices.targets import NOBODY
 from talktime_server.rpc import pages
 from talktime_server.rpc.account_methods import READERS, WRITERS, account_method
 from talktime_server.rpc.decoding import Checks
@@ -64,6 +63,8 @@ class Notices:
         checks.done()
         tenant = await self._directory.fresh_tenant(tenant_id)
         async with self._database.begin() as connection:
+            from talktime_server.notices import settings
+
             await settings.put_settings(connection, tenant_id, tenant.currency, asked)
         return pb.PutNoticeSettingsResponse(settings=settings_message(asked))
 
@@ -72,6 +73,8 @@ class Notices:
     ) -> Message:
         tenant_id = await self._tenant_id(request, identity)
         async with self._database.connect() as connection:
+            from talktime_server.notices import settings
+
             found = await settings.read(connection, [tenant_id])
         targets = found.get(tenant_id, NOBODY)
         return pb.GetNoticeSettingsResponse(
@@ -88,6 +91,8 @@ class Notices:
         checks.done()
         tenant = await self._directory.fresh_tenant(tenant_id)
         async with self._database.begin() as connection:
+            from talktime_server.notices import settings
+
             secret = await settings.put_webhook(
                 connection, tenant_id, tenant.currency, asked, self._clock()
             )
@@ -96,6 +101,8 @@ class Notices:
     async def _rotate(self, request: pb.RotateWebhookSecretRequest, identity: Identity) -> Message:
         tenant_id = await self._webhook_of(request, identity)
         async with self._database.begin() as connection:
+            from talktime_server.notices import settings
+
             secret = await settings.rotate_secret(
                 connection, tenant_id, request.webhook_id, self._clock()
             )
@@ -104,6 +111,8 @@ class Notices:
     async def _delete(self, request: pb.DeleteWebhookRequest, identity: Identity) -> Message:
         tenant_id = await self._webhook_of(request, identity)
         async with self._database.begin() as connection:
+            from talktime_server.notices import settings
+
             await settings.delete_webhook(connection, tenant_id, request.webhook_id)
         return pb.DeleteWebhookResponse()
 
@@ -118,6 +127,8 @@ class Notices:
         method = "ListNotices dead" if request.dead else "ListNotices"
         after = pages.read(key, tenant_id, method, request.page_token) if request.page_token else ""
         async with self._database.connect() as connection:
+            from talktime_server.notices import record
+
             found = await record.page(connection, tenant_id, after, count, dead=request.dead)
         full = len(found) == count
         return pb.ListNoticesResponse(
@@ -132,12 +143,16 @@ class Notices:
         checks.done()
         await self._directory.fresh_tenant(tenant_id)
         async with self._database.begin() as connection:
+            from talktime_server.notices import record
+
             count = await record.replay(connection, tenant_id, request.notice_id, self._clock())
         return pb.ReplayNoticesResponse(deliveries=count)
 
     async def _test(self, request: pb.TestNoticeRequest, identity: Identity) -> Message:
         tenant_id = await self._tenant_id(request, identity)
         async with self._database.begin() as connection:
+            from talktime_server.notices import record
+
             told = await record.send_test(connection, tenant_id, self._clock())
         return pb.TestNoticeResponse(notice=notice_message(told))
 
