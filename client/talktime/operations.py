@@ -74,7 +74,6 @@ class Waiting:
         A stream that was `refused` has taken nothing, so it was no attempt.
         """
         own = self.attempts.failed(self._own(error), charged=False)
-        self.sent_s = 0.0
         if refused and elsewhere:
             self.attempts.take_back()
         elif not self.attempts.may_repeat(own):
@@ -174,10 +173,12 @@ class Operations:
 
     def interrupted(self, error: TalktimeError, *, refused: bool, elsewhere: bool) -> None:
         """The stream broke: keeps what may be sent again, in its order, and ends the rest."""
-        self._sent, self._owed_since_s = 0, 0.0
         for waiting in self._under_way():
             waiting.interrupted(error, refused=refused, elsewhere=elsewhere)
         self._unsent = deque(self._under_way())
+        for waiting in self._waiting.values():
+            waiting.sent_s = 0.0
+        self._sent, self._owed_since_s = 0, 0.0
 
     def give_up(self, error: TalktimeError) -> None:
         """Ends all of them."""
@@ -237,9 +238,9 @@ class Operations:
 
     def _is_dead_silence(self, late: Waiting, now_s: float) -> bool:
         in_time = now_s - late.until_s < _OWN_DELAY_S
-        return in_time and late.sent_s > 0 and 0 < self._owed_since_s <= now_s - SILENCE_S
+        return in_time and 0 < self._owed_since_s <= now_s - SILENCE_S
 
-    def _under_way(self) -> Iterable[Waiting]:
+    def _under_way(self) -> list[Waiting]:
         """Those in an attempt: neither answered, nor resting between two."""
         return [w for w in self._waiting.values() if not w.resting and not w.answer.done()]
 

