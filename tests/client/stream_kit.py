@@ -1,6 +1,8 @@
 """What the tests of the stream share: services that answer operations as told, and a book of what reached them."""
 
+import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import grpc
@@ -101,3 +103,24 @@ async def failure(
     with pytest.raises(TalktimeError) as caught:
         await ask(stream, number, timeout_s)
     return caught.value
+
+
+async def granted(client: AsyncClient, numbers: range) -> None:
+    """Asks for all at once; each gets its own answer."""
+    answers = await asyncio.gather(*(ask(client, n) for n in numbers))
+    assert [a.granted_seconds for a in answers] == list(numbers)
+
+
+def stuck(messages: Iterator[bytes], context: Context) -> Iterator[bytes]:
+    """Takes nothing in and gives nothing out, until the client goes."""
+    gone = threading.Event()
+    context.add_callback(gone.set)
+    gone.wait(10)
+    return iter(())
+
+
+def until(true: Callable[[], bool]) -> None:
+    end_s, pause = time.monotonic() + 5, threading.Event()
+    while not true():
+        assert time.monotonic() < end_s
+        pause.wait(0.005)
