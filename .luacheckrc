@@ -12,7 +12,7 @@ local shared = {}
 for _, file in ipairs(common) do
    for line in io.lines(folder .. file) do
       local name = line:match("^local function ([%w_]+)") or line:match("^local ([%w_]+)")
-      if name ~= "book" then -- the one that every script changes
+      if name ~= "book" and name ~= "operations" then -- which the scripts change
          shared[#shared + 1] = name
       end
    end
@@ -20,7 +20,7 @@ end
 
 std = { read_globals = names }
 read_globals = shared
-globals = { "book" }
+globals = { "book", "operations" }
 for _, file in ipairs(common) do
    files[folder .. file] = { ignore = { "211", "411" }, not_read_globals = shared }
 end

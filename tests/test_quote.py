@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from talktime_server.decision import catalog
-from talktime_server.decision.calls import Answer, Quote
+from talktime_server.decision.answers import Answer
+from talktime_server.decision.calls import Quote
 from talktime_server.decision.entitlement import entitle
 from talktime_server.decision.explanation import Step
 from talktime_server.decision.pools import PoolState
@@ -338,7 +339,7 @@ def test_the_premium_rule_is_named() -> None:
 def unpriced(
     quote: Quote, refusal: Reason | None, rate: Rate | None, sources: Sources | None
 ) -> Quote:
-    decision = replace(quote.decision, refusal=refusal, rate=rate, sources=sources, priced=True)
+    decision = quote.decision._replace(refusal=refusal, rate=rate, sources=sources, priced=True)
     return replace(quote, decision=decision)
 
 
@@ -367,7 +368,7 @@ def test_a_rate_above_the_ceiling() -> None:
 
 def test_who_may_not_call_at_all() -> None:
     quote = quoted(US, "MCOPSTN1")
-    suspended = replace(quote, answer=replace(quote.answer, tenant=replace(TENANT, suspended=True)))
+    suspended = replace(quote, answer=quote.answer._replace(tenant=replace(TENANT, suspended=True)))
     assert [step.name for step in explain(suspended)] == ["tenant"]
     nobody = Quote(quote.answer, Decision(refusal=Reason.PAYER_UNKNOWN), None)
     assert told(explain(nobody))[-1] == "✗ payer: the tenant has no payer with this id"

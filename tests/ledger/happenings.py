@@ -92,8 +92,7 @@ class Operation:
     def wanted(self) -> Wanted:
         """As the plain ledger takes it."""
         asked = self.numbers[0]
-        facts = replace(
-            facts_of(self.payer, self.to, asked),
+        facts = facts_of(self.payer, self.to, asked)._replace(
             conference_id=self.conference,
             conference_budget_micros=str(self.budget),
         )

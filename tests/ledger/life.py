@@ -127,8 +127,8 @@ async def _asked(world: World, op: Operation) -> Outcome:
         case "settle":
             wanted = replace(op, refusal=None).wanted()
             fields = {"payer": op.payer, "to": op.to, "asked": wanted.asked}
-            unreserved = replace(
-                world.unreserved(op.terms, sources=op.sources, **fields), facts=wanted.facts
+            unreserved = world.unreserved(op.terms, sources=op.sources, **fields)._replace(
+                facts=wanted.facts
             )
             return await world.settle(op.call_id, op.numbers[0], unreserved if op.fields else None)
         case _:
@@ -142,8 +142,7 @@ async def _extended(world: World, op: Operation) -> Outcome:
     outcome = await world.ledger.extend(world.tenant, wish)
     if isinstance(outcome, Judge):
         known = world.payers.get(outcome.call.facts.payer_id)
-        judged = replace(
-            wish,
+        judged = wish._replace(
             epoch=outcome.epoch,
             refusal=op.refusal,
             sources=op.sources,

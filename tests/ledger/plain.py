@@ -184,7 +184,7 @@ class PlainLedger:
         call.state = CallState.RELEASED
         self.lapse()
         charged = call.ending.stretches if call.ending else ()
-        call.ending = replace(self._ending(0, call, released=released), stretches=charged)
+        call.ending = self._ending(0, call, released=released)._replace(stretches=charged)
         return Answer(call.shown())
 
     def open_or_refuse(self, wanted: Wanted, offer: Offer, *, dry: bool = False) -> PlainCall:
@@ -309,8 +309,9 @@ class PlainLedger:
         self.uncollected += due.uncollected
         call.state = CallState.SETTLED
         self.lapse()
-        call.ending = replace(
-            self._ending(duration, call, counted=billed(call.terms, due.bill.rest)),
+        call.ending = self._ending(
+            duration, call, counted=billed(call.terms, due.bill.rest)
+        )._replace(
             uncollected_micros=due.uncollected,
             late=late,
             overrun=overrun,
@@ -349,7 +350,7 @@ class PlainLedger:
         self.lapse()
         counted = billed(call.terms, rest)
         ending = self._ending(proven, call, counted=counted, released=released - call.paid + paid)
-        call.ending = replace(ending, stretches=charged)
+        call.ending = ending._replace(stretches=charged)
 
     def _move(self, call: PlainCall, parts: list[Slice], *, hold: int, owed: int) -> None:
         """Changes what a call holds; one line of the journal."""

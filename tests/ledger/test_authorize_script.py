@@ -1,7 +1,6 @@
 """Authorize: the first answer again, else a refusal, else a hold. Refusals stand in the order in which they are looked for."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -71,7 +70,7 @@ async def test_an_altered_repeat_is_told_the_field_and_moves_nothing(
     await world.fund(5000)
     first = await world.authorize("a", 600)
     before = await contents(world.store, [world.tenant.tenant_id])
-    asking = replace(world.asking("a"), facts=replace(facts_of(), **{field: changed}))
+    asking = world.asking("a")._replace(facts=facts_of()._replace(**{field: changed}))
     with pytest.raises(Mismatch) as caught:
         await world.ledger.authorize(world.tenant, asking)
     assert caught.value.facts == {"field": field}

@@ -82,8 +82,7 @@ class World:
         known = self.payers.get(payer)
         return Asking(
             call_id=call_id,
-            facts=replace(
-                facts_of(payer, to, seconds),
+            facts=facts_of(payer, to, seconds)._replace(
                 conference_id=conference,
                 conference_budget_micros=str(budget),
             ),

@@ -14,7 +14,7 @@ from recharge.stage import (
 )
 from talktime_server.failure import StoreAway
 from talktime_server.ledger import keys
-from talktime_server.ledger.store import silent
+from talktime_server.ledger.connection import silent
 from talktime_server.payments.sandbox import Token
 from talktime_server.work import steps
 

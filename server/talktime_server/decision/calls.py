@@ -10,19 +10,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import structlog
-
+from talktime_server.decision.answers import Answer, Answers
 from talktime_server.decision.numbering import Number, is_e164
+from talktime_server.decision.outright import Outright
 from talktime_server.decision.pools import PoolState, pools_of
 from talktime_server.decision.price_list import PriceList
 from talktime_server.decision.receipts import Receipts, settled
-from talktime_server.decision.verdict import Decision, Question, Verdicts, facts_of
+from talktime_server.decision.verdict import Decision, Question, Verdicts, asking_of, facts_of
 from talktime_server.failure import Conflict, Failure, Invalid, NotFound, StoreAway, Violation
 from talktime_server.ledger.directory import Directory, Profiles
 from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.operations import (
     Absent,
-    Asking,
     Extension,
     Judge,
     Outcome,
@@ -31,24 +30,11 @@ from talktime_server.ledger.operations import (
 )
 from talktime_server.ledger.profiles import Payer, Tenant, limits_of
 from talktime_server.ledger.records import EMERGENCY, NOTHING, Call, Sources
-from talktime_server.words import CallState, CallType, NumberClass, Reason, SourceKind
+from talktime_server.words import CallState, CallType, NumberClass, SourceKind
 
 ATTEMPTS = 3  # of a decision whose profiles keep changing under it
 
-_MONEY = frozenset({SourceKind.CREDITS, SourceKind.POSTPAID})
-
 Result = TypeVar("Result")
-
-log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A call after an operation, and the tenant whose money it shows."""
-
-    tenant: Tenant
-    call: Call
-    replayed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +61,19 @@ class Calls:
     ) -> None:
         self._directory = directory
         self._verdicts = verdicts
-        self._prices = prices
         self._ledger = ledger
         self._receipts = receipts
+        self._answers = Answers(verdicts, prices)
+        self.outright = Outright(directory, verdicts, ledger, self._answers)
 
     async def authorize(self, question: Question) -> Answer:
         """Decides a call and holds what pays for it, once per call id."""
 
         async def attempt(profiles: Profiles) -> Answer:
             decision = self._verdicts.decide(profiles, question)
-            asking = _asking(question, profiles, decision)
+            asking = asking_of(question, profiles, decision)
             outcome = await self._ledger.authorize(profiles.tenant, asking)
-            return self._answer(profiles.tenant, question, decision, outcome)
+            return self._answers.of(profiles.tenant, question, decision, outcome)
 
         return await self._by_profiles(question.tenant_id, question.payer_id, attempt)
 
@@ -100,13 +87,15 @@ class Calls:
             tenant = known[0].tenant
             if any(p.tenant.version != tenant.version for p in known):
                 continue  # the tenant changed between two readings
-            askings = [_asking(q, p, d) for q, p, d in zip(questions, known, decided, strict=True)]
+            askings = [
+                asking_of(q, p, d) for q, p, d in zip(questions, known, decided, strict=True)
+            ]
             with contextlib.suppress(Stale):
                 outcomes = await self._ledger.authorize_batch(
                     tenant, askings, all_or_none=all_or_none
                 )
                 parts = zip(questions, decided, outcomes, strict=True)
-                return [self._answer(tenant, *part) for part in parts]
+                return [self._answers.of(tenant, *part) for part in parts]
         raise _churning()
 
     async def _profiles_of(self, questions: Sequence[Question], *, again: bool) -> list[Profiles]:
@@ -116,44 +105,12 @@ class Calls:
         found = {q.payer_id: await read(owner, q.payer_id) for q in questions}
         return [found[question.payer_id] for question in questions]
 
-    def _answer(
-        self, tenant: Tenant, question: Question, decision: Decision, outcome: Outcome
-    ) -> Answer:
-        """The answer; a call decided now is also priced by the deck in the shadow, if there is one."""
-        if decision.priced and not outcome.replayed:
-            try:
-                self._compare(tenant, question, decision, outcome)
-            except Exception:  # the call is held: what is only counted must not lose its answer
-                log.exception("shadow_not_compared")
-        return Answer(tenant, outcome.call, outcome.replayed)
-
-    def _compare(
-        self, tenant: Tenant, question: Question, decision: Decision, outcome: Outcome
-    ) -> None:
-        """Counts the talk time that money pays for, and calls that found no rate as long as they asked."""
-        first = outcome.call.first
-        if first is None:
-            return
-        seconds = sum(part.seconds for part in first.stretches if part.kind in _MONEY)
-        if first.refusal is Reason.NO_RATE:
-            seconds = question.requested_seconds or tenant.default_grant_seconds
-        if not seconds:
-            return
-        self._prices.compare(
-            tenant,
-            question.routing_number or question.to_number,
-            decision.rate,
-            seconds,
-            inbound=question.call_type.inbound,
-            origin=self._verdicts.origin_of(question),
-        )
-
     async def quote(self, question: Question) -> Quote:
         """Decides a call as `authorize` does; holds and keeps nothing."""
 
         async def attempt(profiles: Profiles) -> Quote:
             decision = self._verdicts.decide(profiles, question)
-            asking = _asking(question, profiles, decision, dry=True)
+            asking = asking_of(question, profiles, decision, dry=True)
             outcome = await self._ledger.authorize(profiles.tenant, asking)
             answer = Answer(profiles.tenant, outcome.call, replayed=False)
             return Quote(answer, decision, profiles.payer, await self._pools(profiles, decision))
@@ -193,12 +150,12 @@ class Calls:
     ) -> tuple[Tenant, Outcome]:
         # The epoch was read before these profiles: if they change once more, the script asks again.
         profiles = await self._directory.fresh(tenant_id, judge.call.facts.payer_id)
-        judged = replace(wish, epoch=judge.epoch, limits=limits_of(profiles.tenant, profiles.payer))
+        judged = wish._replace(epoch=judge.epoch, limits=limits_of(profiles.tenant, profiles.payer))
         if judge.call.free is not SourceKind.EMERGENCY:
             facts = judge.call.facts
             now = self._verdicts.decide_again(profiles, CallType(facts.call_type), facts.to_number)
             sources = _payable(now.sources, judge.call)
-            judged = replace(judged, refusal=now.refusal, sources=sources)
+            judged = judged._replace(refusal=now.refusal, sources=sources)
         outcome = await self._ledger.extend(profiles.tenant, judged)
         if isinstance(outcome, Judge):
             raise Stale
@@ -296,16 +253,6 @@ class Calls:
             call = record.call
         return Answer(tenant, call, replayed=False)
 
-    async def meet(self, tenant_id: str, payer_id: str | None) -> None:
-        """Brings profiles to hand, so that operations that follow are decided without waiting; the
-        operation itself says what is wrong.
-        """
-        with contextlib.suppress(Failure):
-            if payer_id is None:
-                await self._directory.tenant(tenant_id)
-            else:
-                await self._directory.profiles(tenant_id, payer_id)
-
     async def _by_profiles(
         self,
         tenant_id: str,
@@ -341,21 +288,3 @@ def _payable(sources: Sources | None, call: Call) -> Sources:
     if sources is None:
         return NOTHING
     return sources if call.priced else replace(sources, credits=False, postpaid=False)
-
-
-def _asking(
-    question: Question, profiles: Profiles, decision: Decision, *, dry: bool = False
-) -> Asking:
-    return Asking(
-        call_id=question.call_id,
-        facts=facts_of(question, decision),
-        payer_version=profiles.payer_version,
-        asked_seconds=question.requested_seconds or profiles.tenant.default_grant_seconds,
-        sources=decision.sources or NOTHING,
-        refusal=decision.refusal,
-        terms=decision.terms,
-        credit_line_micros=decision.credit_line_micros,
-        limits=limits_of(profiles.tenant, profiles.payer),
-        costly=decision.costly,
-        dry=dry,
-    )

@@ -62,6 +62,11 @@ class PriceList:
                 return None
         return deck.rate_for(number, inbound=inbound, origin=origin)
 
+    @property
+    def shadowed(self) -> bool:
+        """Whether there is a shadow deck at all."""
+        return bool(self._shadows)
+
     def compare(
         self,
         tenant: Tenant,
@@ -73,11 +78,8 @@ class PriceList:
         origin: str = "",
     ) -> None:
         """Prices a call by the shadow decks of its scope too, and counts it; `rate` is the live
-        one, None or a default where no deck has one, and `seconds` the talk time asked for. Costs
-        nothing without a shadow.
+        one, None or a default where no deck has one, and `seconds` the talk time asked for.
         """
-        if not self._shadows:
-            return
         live = rate if rate and rate.deck_version else None
         own, common = (
             Scope(tenant.currency, tenant.tenant_id, True),

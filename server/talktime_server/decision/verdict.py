@@ -6,23 +6,23 @@ licences, price, ceiling. What is left of pools and money, and the limits on it,
 question.
 """
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from talktime_server.decision.entitlement import Entitlement, entitle
 from talktime_server.decision.numbering import Number, NumberPlan
 from talktime_server.decision.rating import Rate
 from talktime_server.ledger.directory import Profiles
-from talktime_server.ledger.profiles import Payer, Tenant
-from talktime_server.ledger.records import CREDITS, NO_PRICE, Facts, Sources, Terms
+from talktime_server.ledger.operations import Asking
+from talktime_server.ledger.profiles import Payer, Tenant, limits_of
+from talktime_server.ledger.records import CREDITS, NO_PRICE, NOTHING, Facts, Sources, Terms
 from talktime_server.words import CallType, NumberClass, Reason
 
 DEFAULT_RATE = "default rate"
 _COSTLY_CLASSES = frozenset({NumberClass.PREMIUM, NumberClass.SHARED_COST})
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A call somebody wants to place: ids and numbers are checked, `requested_seconds` 0 asks for
     the tenant's default. `payer_id` is empty for a call to an unassigned number, which no payer
     makes.
@@ -40,8 +40,7 @@ class Question:
     conference_budget_micros: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What may pay for a call and at which rate, or why nothing may. `priced` says that a rate was
     looked for; `costly` that the call counts against the limit on costly ones.
     """
@@ -150,8 +149,7 @@ class Verdicts:
             return _without_money(decision, Reason.NO_RATE, None)
         if decision.entitlement and _above_ceiling(rate, tenant, profiles.payer):
             return _without_money(decision, Reason.RATE_CEILING, rate)
-        return replace(
-            decision,
+        return decision._replace(
             rate=rate,
             credit_line_micros=_grace(tenant, question, decision.number),
             priced=True,
@@ -205,9 +203,9 @@ def _without_money(decision: Decision, why: Reason, rate: Rate | None) -> Decisi
     """
     assert decision.sources is not None
     if not decision.sources.pools:
-        return replace(decision, sources=None, refusal=why, rate=rate, priced=True)
+        return decision._replace(sources=None, refusal=why, rate=rate, priced=True)
     pools_alone = Sources(pools=decision.sources.pools, short=why)
-    return replace(decision, sources=pools_alone, rate=rate, priced=True)
+    return decision._replace(sources=pools_alone, rate=rate, priced=True)
 
 
 def _above_ceiling(rate: Rate, tenant: Tenant, payer: Payer | None) -> bool:
@@ -230,3 +228,22 @@ def _is_costly(rate: Rate, tenant: Tenant, number: Number | None) -> bool:
     if number and number.number_class in _COSTLY_CLASSES:
         return True
     return 0 < tenant.costly_rate_per_minute_micros <= rate.rate_per_minute_micros
+
+
+def asking_of(
+    question: Question, profiles: Profiles, decision: Decision, *, dry: bool = False
+) -> Asking:
+    """What the ledger is asked: to hold what pays, or to keep the refusal."""
+    return Asking(
+        call_id=question.call_id,
+        facts=facts_of(question, decision),
+        payer_version=profiles.payer_version,
+        asked_seconds=question.requested_seconds or profiles.tenant.default_grant_seconds,
+        sources=decision.sources or NOTHING,
+        refusal=decision.refusal,
+        terms=decision.terms,
+        credit_line_micros=decision.credit_line_micros,
+        limits=limits_of(profiles.tenant, profiles.payer),
+        costly=decision.costly,
+        dry=dry,
+    )

@@ -73,6 +73,10 @@ class Directory:
         known = (tenant_id, payer_id) in self._payers
         return Profiles(tenant, self._payers[tenant_id, payer_id]) if tenant and known else None
 
+    def cached_tenant(self, tenant_id: str) -> Tenant | None:
+        """The same of a tenant alone."""
+        return self._tenants.get(tenant_id)
+
     async def profiles(self, tenant_id: str, payer_id: str) -> Profiles:
         """The profiles at hand, else those in the store. Raises NotFound for an unknown tenant."""
         return self.cached(tenant_id, payer_id) or await self.fresh(tenant_id, payer_id)

@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from talktime_server.failure import Conflict, Mismatch, NotFound, StoreAway
+from talktime_server.failure import Conflict, Failure, Mismatch, NotFound, StoreAway
 from talktime_server.ledger import keys
+from talktime_server.ledger.asks import KINDS, Asks
 from talktime_server.ledger.funds import Funds
 from talktime_server.ledger.meters import read_meters, read_pool_rows
 from talktime_server.ledger.operations import (
@@ -25,12 +26,12 @@ from talktime_server.ledger.operations import (
     Stale,
     Unreserved,
 )
+from talktime_server.ledger.packed import call_of
 from talktime_server.ledger.profiles import Tenant, unknown_tenant
 from talktime_server.ledger.records import Call, Facts, Money, Pool
-from talktime_server.ledger.store import Script, Store
+from talktime_server.ledger.store import Answer, Ask, Script, Store
 from talktime_server.words import CallState
 
-NOT_ASKED = "-"  # the archive, for a call that the store does not know
 ROUNDS = 100  # of expiring 100 due holds each, before a caller is told to come back
 
 
@@ -39,23 +40,23 @@ class Ledger:
 
     def __init__(self, store: Store, *, receipt_ttl_s: int, refusal_ttl_s: int) -> None:
         self._store = store
-        self._receipt_ttl = str(receipt_ttl_s)
-        self._refusal_ttl = str(refusal_ttl_s)
-        self._authorize = Script(store, "authorize")
-        self._extend = Script(store, "extend")
-        self._settle = Script(store, "settle")
-        self._release = Script(store, "release")
-        self._expire = Script(store, "expire")
+        self.asks = Asks(receipt_ttl_s=receipt_ttl_s, refusal_ttl_s=refusal_ttl_s)
+        self._calls = Script(store, "calls", KINDS, tail=("",))
         self.funds = Funds(store)
         self._balance = Script(store, "balance")
         self._show = Script(store, "show")
+
+    async def outright(self, asks: Sequence[Ask]) -> list[Outcome | Failure | None]:
+        """Asks for operations side by side, at least one, in their order. None where the answer is not
+        simply the call: then the operation had no effect, and its own method finds out more.
+        """
+        return [_outright(answer) for answer in await self._calls.side_by_side(asks)]
 
     async def authorize(self, tenant: Tenant, asking: Asking) -> Outcome:
         """Holds what the decision says, or records its refusal. Raises Stale; Mismatch when the id
         was used for another call.
         """
-        names, arguments = self._authorization(tenant, asking)
-        answer = await self._when_free(tenant, lambda: self._authorize(names, arguments))
+        answer = await self._when_free(tenant, self.asks.authorization(tenant, asking))
         return self._decided(answer, asking)
 
     async def authorize_batch(
@@ -64,10 +65,10 @@ class Ledger:
         """Decides calls in one step, in order. Raises Stale; Mismatch when an id was used for another
         call: nothing was done.
         """
-        asks = [self._authorization(tenant, asking) for asking in askings]
+        asks = [self.asks.authorization(tenant, asking) for asking in askings]
         mode = "all" if all_or_none else "any"
         for _ in range(ROUNDS):
-            answers = await self._authorize.together(asks, mode)
+            answers = await self._calls.together(asks, mode)
             named = (call_id for answer in answers if answer[0] == b"due" for call_id in answer[1:])
             due = list(dict.fromkeys(named))  # the longest over first, as everywhere
             if not due:
@@ -84,77 +85,15 @@ class Ledger:
             _refuse_another(call, asking.facts)
         return Outcome(call, answer[0] == b"replay")
 
-    def _authorization(self, tenant: Tenant, asking: Asking) -> tuple[Sequence[str], Sequence[str]]:
-        owner, facts = tenant.tenant_id, asking.facts
-        shard = keys.shard_of(owner)
-        names = (
-            keys.tenant(owner),
-            keys.payer(owner, facts.payer_id),
-            keys.call(owner, asking.call_id),
-            keys.open_calls(owner),
-            keys.due(shard),
-            keys.busy(owner),
-            keys.journal(shard),
-            keys.meters(owner),
-            keys.recharges(shard),
-        )
-        arguments = (
-            asking.call_id,
-            owner,
-            facts.payer_id,
-            str(tenant.version),
-            str(asking.payer_version),
-            facts.pack(),
-            asking.refusal or "",
-            *asking.sources.texts(),
-            *asking.terms.texts(),
-            str(asking.asked_seconds),
-            str(tenant.min_grant_seconds),
-            str(tenant.lease_grace_seconds),
-            str(asking.credit_line_micros),
-            asking.limits,
-            "1" if asking.costly else "0",
-            facts.conference_id,
-            facts.conference_budget_micros,
-            self._refusal_ttl,
-            "1" if asking.dry else "0",
-        )
-        return names, arguments
-
     async def extend(self, tenant: Tenant, wish: Extension) -> Outcome | Judge:
         """Holds more for an open call. Raises Stale, NotFound, Conflict when the call has ended,
         Mismatch for a used sequence.
         """
-        owner = tenant.tenant_id
-        shard = keys.shard_of(owner)
-        names = (
-            keys.tenant(owner),
-            keys.call(owner, wish.call_id),
-            keys.open_calls(owner),
-            keys.due(shard),
-            keys.busy(owner),
-            keys.journal(shard),
-            keys.meters(owner),
-            keys.recharges(shard),
-        )
-        arguments = (
-            wish.call_id,
-            owner,
-            str(tenant.version),
-            "" if wish.epoch is None else str(wish.epoch),
-            wish.refusal or "",
-            "1" if wish.refusal and tenant.cut_running_calls else "0",
-            *wish.sources.texts(),
-            wish.limits,
-            str(wish.sequence),
-            str(wish.added_seconds),
-            str(tenant.lease_grace_seconds),
-        )
-        answer = await self._when_free(tenant, lambda: self._extend(names, arguments))
+        answer = await self._when_free(tenant, self.asks.extension(tenant, wish))
         if answer[0] == b"stale":
             raise Stale
         if answer[0] == b"judge":
-            return Judge(int(answer[1]), Call.read(answer[2]))
+            return Judge(int(answer[2]), call_of(answer[1]))
         if answer[0] == b"mismatch":
             raise Mismatch.of("sequence", "additional_seconds")
         call = self._call(answer)
@@ -173,30 +112,10 @@ class Ledger:
         says what the archive has: the call as packed, empty when it knows none; Stale, NotFound, Conflict when it ended
         otherwise, Mismatch when it was charged by other fields than these.
         """
-        owner = tenant.tenant_id
-        shard = keys.shard_of(owner)
-        names = (
-            keys.tenant(owner),
-            keys.call(owner, call_id),
-            keys.open_calls(owner),
-            keys.busy(owner),
-            keys.journal(shard),
-            keys.unmatched(owner, call_id),
-            keys.payer(owner, unreserved.facts.payer_id if unreserved else ""),
-            keys.meters(owner),
-            keys.recharges(shard),
+        ask = self.asks.settlement(
+            tenant, call_id, duration_seconds, unreserved=unreserved, archived=archived
         )
-        arguments = (
-            call_id,
-            owner,
-            str(tenant.version),
-            str(duration_seconds),
-            str(tenant.floor_micros),
-            self._receipt_ttl,
-            NOT_ASKED if archived is None else archived,
-            *_unreserved_texts(unreserved),
-        )
-        answer = await self._when_free(tenant, lambda: self._settle(names, arguments))
+        answer = await self._when_free(tenant, ask)
         if answer[0] == b"stale":
             raise Stale
         if answer[0] == b"absent":
@@ -208,17 +127,7 @@ class Ledger:
 
     async def release(self, tenant_id: str, call_id: str) -> Outcome:
         """Gives a hold back. Raises NotFound, and Conflict when the call was settled or refused."""
-        shard = keys.shard_of(tenant_id)
-        names = (
-            keys.tenant(tenant_id),
-            keys.call(tenant_id, call_id),
-            keys.open_calls(tenant_id),
-            keys.busy(tenant_id),
-            keys.journal(shard),
-            keys.meters(tenant_id),
-            keys.recharges(shard),
-        )
-        answer = await self._release(names, (call_id, tenant_id, self._receipt_ttl))
+        answer = await self._in_turn(self.asks.giving_back(tenant_id, call_id))
         return Outcome(self._call(answer), answer[0] == b"replay")
 
     async def show(self, tenant_id: str, call_id: str) -> Call:
@@ -236,7 +145,7 @@ class Ledger:
             keys.journal(shard),
             keys.recharges(shard),
         )
-        word, *rest = await self._when_free(tenant, lambda: self._balance(names, (owner,)))
+        word, *rest = await self._until_free(tenant, lambda: self._balance(names, (owner,)))
         if word == b"no_tenant":
             raise unknown_tenant()
         *numbers, rows = rest
@@ -254,29 +163,19 @@ class Ledger:
 
     async def expire(self, tenant: Tenant, call_ids: Sequence[str]) -> None:
         """Ends the holds of calls whose lease is over; leaves the others alone."""
-        owner = tenant.tenant_id
-        shard = keys.shard_of(owner)
-        charge = "1" if tenant.charge_orphans else "0"
-        await asyncio.gather(
-            *(
-                self._expire(
-                    (
-                        keys.tenant(owner),
-                        keys.call(owner, call_id),
-                        keys.open_calls(owner),
-                        keys.due(shard),
-                        keys.busy(owner),
-                        keys.journal(shard),
-                        keys.meters(owner),
-                        keys.recharges(shard),
-                    ),
-                    (call_id, owner, charge, self._receipt_ttl),
-                )
-                for call_id in call_ids
-            )
-        )
+        expiries = (self.asks.expiry(tenant, call_id) for call_id in call_ids)
+        await asyncio.gather(*map(self._in_turn, expiries))
 
-    async def _when_free(
+    async def _when_free(self, tenant: Tenant, ask: Ask) -> list[Any]:
+        return await self._until_free(tenant, lambda: self._in_turn(ask))
+
+    async def _in_turn(self, ask: Ask) -> list[Any]:
+        """Asks; one that came behind another of its tenant which must be asked again goes after it."""
+        while (answer := await self._calls(*ask))[0] == b"behind":
+            pass
+        return answer
+
+    async def _until_free(
         self, tenant: Tenant, ask: Callable[[], Awaitable[list[Any]]]
     ) -> list[Any]:
         """Asks; as long as due holds stand in the way, expires them and asks again."""
@@ -292,12 +191,21 @@ class Ledger:
         """The call of an answer, or the failure its word stands for."""
         word = answer[0]
         if word in (b"new", b"replay", b"another"):
-            return Call.read(answer)
+            return call_of(answer[1])
         if word in (b"unknown", b"unmatched"):
             raise NotFound("UNKNOWN_CALL", "there is no such call")
         if word == b"no_tenant":
             raise unknown_tenant()
-        raise _ended(Call.read(answer), word)
+        raise _ended(call_of(answer[1]), word)
+
+
+def _outright(answer: Answer | Failure) -> Outcome | Failure | None:
+    if isinstance(answer, Failure):
+        return answer
+    word, *rest = answer
+    if word == b"new" or word == b"replay":
+        return Outcome(call_of(rest[0]), word == b"replay")
+    return None
 
 
 def _lot(row: list[Any]) -> Lot:
@@ -314,22 +222,6 @@ def _refuse_another(call: Call, asked: Facts) -> None:
     field = call.facts.differing_field(asked)
     if field:
         raise Mismatch.of("call_id", field)
-
-
-def _unreserved_texts(unreserved: Unreserved | None) -> tuple[str, ...]:
-    if unreserved is None:
-        return ("",) * 11
-    facts = unreserved.facts
-    return (
-        facts.pack(),
-        facts.payer_id,
-        str(unreserved.payer_version),
-        unreserved.sources.kinds(),
-        unreserved.sources.plan(),
-        facts.conference_id,
-        facts.conference_budget_micros,
-        *unreserved.terms.texts(),
-    )
 
 
 def _ended(call: Call, word: bytes) -> Conflict:

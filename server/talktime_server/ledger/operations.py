@@ -1,6 +1,7 @@
 """What is asked of the ledger, and what it answers, as plain records."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from talktime_server.ledger.records import NO_PRICE, NOTHING, Call, Facts, Money, Sources, Terms
 from talktime_server.words import Reason
@@ -14,8 +15,7 @@ class Absent(Exception):
     """The store knows no such call. The archive may: its receipt's life may be over (semantics 8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(NamedTuple):
     """A decision, ready to be held: who, what it was made by, and what pays. `limits` is as
     `profiles.limits_of` gives it; a dry one holds and keeps nothing.
     """
@@ -33,8 +33,7 @@ class Asking:
     dry: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Extension:
+class Extension(NamedTuple):
     """A wish for more talk time. `epoch` is that of the profiles the call was judged by again, None
     when it was not; `sources` is what may pay from then on.
     """
@@ -58,8 +57,7 @@ class Judge:
     call: Call
 
 
-@dataclass(frozen=True, slots=True)
-class Unreserved:
+class Unreserved(NamedTuple):
     """What to charge a call by that was never authorized, and the payer's profile that says so."""
 
     facts: Facts
@@ -68,8 +66,7 @@ class Unreserved:
     terms: Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A call after an operation; `replayed` when the operation had been done before."""
 
     call: Call

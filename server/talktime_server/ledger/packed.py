@@ -1,4 +1,4 @@
-"""A call as the scripts pack it, read without asking the store: the archive keeps calls as they were packed."""
+"""What the scripts pack, and what is packed for them: calls, which the archive keeps as they were packed, and questions."""
 
 from typing import Any
 
@@ -17,27 +17,5 @@ def fields_of(packed: bytes) -> Fields:
 
 
 def call_of(packed: bytes) -> Call:
-    """The call that a script packed, as the store's `show` would give it."""
-    return Call.read(_view(fields_of(packed)))
-
-
-def _view(call: Fields) -> list[Any]:
-    """The same places as in view() of book.lua, empty where there is nothing."""
-    terms = call[b"terms"]
-    return [
-        b"new",
-        call[b"state"],
-        call[b"facts"],
-        call[b"source"],
-        call.get(b"why", b""),
-        call[b"held"],
-        call[b"granted"],
-        call[b"lease"],
-        [terms[name] for name in (b"rate", b"fee", b"initial", b"increment")],
-        *(call.get(name, []) for name in (b"first", b"last", b"done")),
-        call.get(b"last_why", b""),
-        call.get(b"owed", 0),
-        call.get(b"slices", []),
-        *(call.get(name, []) for name in (b"first_split", b"last_split", b"done_split")),
-        call.get(b"limit", b""),
-    ]
+    """The call that a script packed."""
+    return Call.read(fields_of(packed))

@@ -1,7 +1,8 @@
 """What the ledger keeps of a call, as plain records."""
 
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 from talktime_server.words import CallState, Reason, SourceKind
 
@@ -21,8 +22,7 @@ ASKED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(NamedTuple):
     """A tenant's money at one moment, in micros."""
 
     settled_micros: int
@@ -34,8 +34,7 @@ class Money:
         return self.settled_micros - self.held_micros
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What was asked of a call and what was found out about it: kept with the call, never changed.
 
     The first eight are the request; the script keeps them all as one text it does not look into.
@@ -58,24 +57,7 @@ class Facts:
 
     def pack(self) -> str:
         """As kept."""
-        return SEPARATOR.join(
-            (
-                self.call_type,
-                self.payer_id,
-                self.from_number,
-                self.to_number,
-                self.conference_id,
-                self.requested_seconds,
-                self.routing_number,
-                self.conference_budget_micros,
-                self.number_class,
-                self.country,
-                self.destination,
-                self.prefix,
-                self.origin,
-                self.deck_version,
-            )
-        )
+        return SEPARATOR.join(self)
 
     @classmethod
     def unpack(cls, text: str) -> Self:
@@ -160,8 +142,7 @@ EMERGENCY = Sources(SourceKind.EMERGENCY)
 CREDITS = Sources(credits=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """A part of a call's talk time and what pays for it: micros, 0 for pools and free calls."""
 
     kind: SourceKind
@@ -170,8 +151,7 @@ class Stretch:
     pool_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """A price, as frozen on a call: micros and seconds."""
 
     rate_per_minute_micros: int = 0
@@ -179,21 +159,11 @@ class Terms:
     initial_seconds: int = 60
     increment_seconds: int = 60
 
-    def texts(self) -> tuple[str, str, str, str]:
-        """As the scripts take it."""
-        return (
-            str(self.rate_per_minute_micros),
-            str(self.connection_fee_micros),
-            str(self.initial_seconds),
-            str(self.increment_seconds),
-        )
-
 
 NO_PRICE = Terms()
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """The answer of an Authorize or an Extend: talk time, what pays for it in the order of use, the
     credits it holds, and the money right after. `limit` says whose limit refused it, and which, as
     "payer day".
@@ -209,11 +179,17 @@ class Grant:
     sequence: int = 0
     reacquired: bool = False
     stretches: tuple[Stretch, ...] = ()
-    limit: str = field(default="", compare=False)  # a word for who asks why, no part of the answer
+    limit: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        """The limit is a word for who asks why, no part of the answer."""
+        return isinstance(other, Grant) and self[:-1] == other[:-1]
+
+    def __hash__(self) -> int:
+        return hash(self[:-1])
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a hold ended: talk time in seconds, money in micros. `charged_micros` is what credits
     paid, `invoiced_micros` what went to the invoice; nothing paid for `uncovered_seconds`.
     """
@@ -233,8 +209,7 @@ class Ending:
     stretches: tuple[Stretch, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """Minutes of a pool that a call holds and was charged, in seconds."""
 
     pool_id: str
@@ -242,8 +217,7 @@ class Slice:
     used_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call as stored. `first` is the answer of its Authorize, `last` of its last Extend, `ending`
     the receipt of its end. `free` is what it was if nothing pays for it (INCLUDED, EMERGENCY).
     """
@@ -267,24 +241,23 @@ class Call:
         return bool(self.facts.destination)
 
     @classmethod
-    def read(cls, view: list[Any]) -> Self:
-        """From a script's view of it (book.lua)."""
-        state, facts, source, why, held, granted, lease, terms, first, last, done = view[1:12]
-        last_why, owed, slices, first_split, last_split, done_split, limit = view[12:]
-        kind = source.decode()
+    def read(cls, kept: Mapping[bytes, Any]) -> Self:
+        """From what the scripts keep of it (authorize.lua)."""
+        kind = kept[b"source"].decode()
+        terms = kept[b"terms"]
         return cls(
-            state=CallState(state.decode()),
-            facts=Facts.unpack(facts.decode()),
-            free=SourceKind(kind) if kind in _FREE else None,
-            held_micros=int(held),
-            granted_seconds=int(granted),
-            lease_ms=int(lease),
-            terms=Terms(*map(int, terms)),
-            first=_first(first, why, first_split, kind, limit.decode()),
-            last=_last(last, last_why, last_split, kind),
-            ending=_ending(done, done_split, kind),
-            invoice_held_micros=int(owed),
-            slices=tuple(Slice(s[0].decode(), int(s[1]), int(s[2])) for s in slices),
+            CallState(kept[b"state"].decode()),
+            Facts.unpack(kept[b"facts"].decode()),
+            SourceKind(kind) if kind in _FREE else None,
+            kept[b"held"],
+            kept[b"granted"],
+            kept[b"lease"],
+            Terms(terms[b"rate"], terms[b"fee"], terms[b"initial"], terms[b"increment"]),
+            _first(kept, kind),
+            _last(kept, kind),
+            _ending(kept, kind),
+            kept.get(b"owed", 0),
+            tuple(Slice(s[0].decode(), int(s[1]), int(s[2])) for s in kept.get(b"slices", ())),
         )
 
 
@@ -312,10 +285,10 @@ def _reason(word: bytes) -> Reason | None:
     return Reason(word.decode()) if word else None
 
 
-def _first(row: list[bytes], why: bytes, split: list[Any], source: str, limit: str) -> Grant | None:
-    if not row:
+def _first(kept: Mapping[bytes, Any], source: str) -> Grant | None:
+    if not (row := kept.get(b"first")):
         return None
-    granted, held, lease, final, settled, all_held, at = map(int, row)
+    granted, held, lease, final, settled, all_held, at = row
     return Grant(
         granted,
         held,
@@ -323,16 +296,18 @@ def _first(row: list[bytes], why: bytes, split: list[Any], source: str, limit: s
         bool(final),
         Money(settled, all_held),
         at,
-        _reason(why),
-        stretches=_stretches(split, source, granted, held),
-        limit=limit,
+        _reason(kept.get(b"why", b"")),
+        stretches=_stretches(kept.get(b"first_split", []), source, granted, held),
+        limit=kept.get(b"limit", b"").decode(),
     )
 
 
-def _last(row: list[bytes], why: bytes, split: list[Any], source: str) -> Grant | None:
-    if not row:
+def _last(kept: Mapping[bytes, Any], source: str) -> Grant | None:
+    if not (row := kept.get(b"last")):
         return None
-    sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = map(int, row)
+    sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = row
+    why = kept.get(b"last_why", b"")
+    split = kept.get(b"last_split", [])
     return Grant(
         granted,
         held,
@@ -347,10 +322,10 @@ def _last(row: list[bytes], why: bytes, split: list[Any], source: str) -> Grant 
     )
 
 
-def _ending(row: list[bytes], split: list[Any], source: str) -> Ending | None:
-    if not row:
+def _ending(kept: Mapping[bytes, Any], source: str) -> Ending | None:
+    if not (row := kept.get(b"done")):
         return None
-    numbers = [*map(int, row), *[0] * (ENDING_NUMBERS - len(row))]  # older receipts have fewer
+    numbers = [*row, *[0] * (ENDING_NUMBERS - len(row))]  # older receipts have fewer
     duration, billed, charged, uncollected, late, overrun, unreserved = numbers[:7]
     settled, held, at, released, uncovered, invoiced = numbers[7:]
     return Ending(
@@ -366,5 +341,5 @@ def _ending(row: list[bytes], split: list[Any], source: str) -> Ending | None:
         released,
         uncovered,
         invoiced,
-        _stretches(split, source, duration, charged),
+        _stretches(kept.get(b"done_split", []), source, duration, charged),
     )

@@ -7,22 +7,23 @@ does not come in time leaves the outcome unknown, and says so.
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import hiredis
-from redis import exceptions as redis_errors
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from talktime_server.failure import Applied, Broken, Failure, StoreAway
 from talktime_server.ledger import keys
+from talktime_server.ledger.connection import Connection, Refused, away, silent
 
 BATCH = 100  # operations in one script call, so that none holds the store longer than about a millisecond
 CONNECTIONS = 16
@@ -40,23 +41,16 @@ REFUSALS = (
     "READONLY",
     "TRYAGAIN",
 )
-NOT_SENT = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 Answer = list[Any]
+Ask = tuple[Sequence[str], Sequence[str | bytes]]  # keys and arguments of an operation
+T = TypeVar("T")
 
 
-def away(message: str) -> StoreAway:
-    """The store was not reached: nothing happened."""
-    return StoreAway("STORE_AWAY", message)
-
-
-def silent() -> StoreAway:
-    """The store was asked and did not answer: nobody knows."""
-    return StoreAway(
-        "STORE_SILENT",
-        "the store did not answer in time; repeat with the same id",
-        applied=Applied.UNKNOWN,
-    )
+def packed(*ask: Any) -> bytes:
+    """A command, as the store takes it."""
+    command: bytes = hiredis.pack_command(ask)
+    return command
 
 
 def told(error: RedisError) -> str:
@@ -79,24 +73,40 @@ def refused(text: str) -> Failure:
 class _Batch:
     names: list[str] = field(default_factory=list)
     arguments: list[str | bytes] = field(default_factory=list)
-    waiting: list[asyncio.Future[Answer]] = field(default_factory=list)
-    before: "_Batch | None" = None  # of the same tick, asked first and so run first
-    running: asyncio.Task[None] | None = None
-    failed: bool = False
+    waiting: list[Callable[[Answer | Failure], None]] = field(default_factory=list)
+
+
+class _Gathering:
+    """The answers of operations that were asked side by side, as they come."""
+
+    def __init__(self, count: int) -> None:
+        self.all: asyncio.Future[list[Answer | Failure]]
+        self.all = asyncio.get_running_loop().create_future()
+        self._answers: list[Any] = [None] * count
+        self._missing = count
+
+    def take(self, place: int, answer: Answer | Failure) -> None:
+        self._answers[place] = answer
+        self._missing -= 1
+        if not self._missing and not self.all.done():
+            self.all.set_result(self._answers)
 
 
 class Script:
-    """One decision of the ledger, asked in batches. Every operation brings the same number of keys
-    and arguments.
+    """One step of the ledger, asked in batches. `parts` are texts in front of its own; `tail` is what
+    it takes after the arguments of all operations.
     """
 
-    def __init__(self, store: "Store", name: str) -> None:
+    def __init__(
+        self, store: "Store", name: str, parts: Sequence[str] = (), tail: Sequence[str] = ()
+    ) -> None:
         here = files("talktime_server.ledger.lua")
-        text = "".join(here.joinpath(f"{part}.lua").read_text() for part in (*SHARED, name))
+        texts = (here.joinpath(f"{part}.lua").read_text() for part in (*SHARED, *parts, name))
         self.name = name
-        self.text = text.encode()
+        self.text = "".join(texts).encode()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
         self._store = store
+        self._tail = tail
         self._next: _Batch | None = None
 
     def __call__(
@@ -105,27 +115,41 @@ class Script:
         """Asks for one operation; the future gives its answer, the first place a word. Order of
         asking is order of running.
         """
-        loop = asyncio.get_running_loop()
-        batch = self._next
-        if batch is None or len(batch.waiting) >= BATCH:
-            batch = self._next = _Batch(before=batch)
-            loop.call_soon(self._leave, batch)
-        answer: asyncio.Future[Answer] = loop.create_future()
-        batch.names.extend(names)
-        batch.arguments.extend(arguments)
-        batch.waiting.append(answer)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._add(names, arguments, partial(_give, answer))
         return answer
 
-    async def together(
-        self, asks: Sequence[tuple[Sequence[str], Sequence[str]]], mode: str
-    ) -> list[Answer]:
-        """Asks for operations that are one step: in a script call of their own, at most BATCH."""
+    def side_by_side(self, asks: Sequence[Ask]) -> asyncio.Future[list[Answer | Failure]]:
+        """Asks for operations at once, at least one, each with an end of its own, in their order."""
+        gathering = _Gathering(len(asks))
+        for place, (names, arguments) in enumerate(asks):
+            self._add(names, arguments, partial(gathering.take, place))
+        return gathering.all
+
+    def _add(
+        self,
+        names: Sequence[str],
+        arguments: Sequence[str | bytes],
+        waiting: Callable[[Answer | Failure], None],
+    ) -> None:
+        batch = self._next
+        if batch is None or len(batch.waiting) >= BATCH:
+            batch = self._next = _Batch()
+            asyncio.get_running_loop().call_soon(self._leave, batch)
+        batch.names.extend(names)
+        batch.arguments.extend(arguments)
+        batch.waiting.append(waiting)
+
+    async def together(self, asks: Sequence[Ask], *tail: str) -> list[Answer]:
+        """Asks for operations that are one step: in a script call of their own, at most BATCH. `tail`
+        stands in place of the script's own.
+        """
         assert 0 < len(asks) <= BATCH
         names = [name for ask in asks for name in ask[0]]
         arguments = [argument for ask in asks for argument in ask[1]]
-        asking = self._store.evaluate(self, names, [*arguments, mode])
-        running: asyncio.Task[Any] = self._store.spawn(asking)
-        answers: list[Answer] = await asyncio.shield(running)
+        asking = self._store.evaluate(self, names, [*arguments, *tail])
+        running: asyncio.Task[list[Answer]] = self._store.spawn(asking)
+        answers = await asyncio.shield(running)
         for answer in answers:
             if answer[0] == b"error":
                 raise refused(answer[1].decode(errors="replace"))
@@ -134,48 +158,36 @@ class Script:
     def _leave(self, batch: _Batch) -> None:
         if self._next is batch:
             self._next = None
-        before, batch.before = batch.before, None
-        batch.running = self._store.spawn(self._run_after(before, batch))
-
-    async def _run_after(self, before: _Batch | None, batch: _Batch) -> None:
-        """Connections do not keep the order among themselves, so a batch waits for the one before; what
-        failed there would fail here too, and nobody waits for it twice.
-        """
-        if before and before.running:
-            await asyncio.wait([before.running])
-            if before.failed:
-                self._fail(batch, away("the store failed the operations before"))
-                return
-        await self._run(batch)
+        self._store.spawn(self._run(batch))
 
     async def _run(self, batch: _Batch) -> None:
         try:
-            answers = await self._store.evaluate(self, batch.names, batch.arguments)
+            answers = await self._store.evaluate(self, batch.names, [*batch.arguments, *self._tail])
             assert len(answers) == len(batch.waiting)
         except Failure as failure:
-            self._fail(batch, failure)
+            self._end(batch, [failure] * len(batch.waiting))
         except BaseException:
-            self._fail(batch, silent())
+            self._end(batch, [silent()] * len(batch.waiting))
             raise
         else:
-            for waiting, answer in zip(batch.waiting, answers, strict=True):
-                self._give(waiting, answer)
+            self._end(batch, answers)
 
     @staticmethod
-    def _give(waiting: asyncio.Future[Answer], answer: Answer) -> None:
-        if waiting.done():  # its caller gave up; the id makes a repeat safe
-            return
-        if answer[0] == b"error":
-            waiting.set_exception(refused(answer[1].decode(errors="replace")))
-        else:
-            waiting.set_result(answer)
+    def _end(batch: _Batch, answers: Sequence[Answer | Failure]) -> None:
+        for waiting, answer in zip(batch.waiting, answers, strict=True):
+            if not isinstance(answer, Failure) and answer[0] == b"error":
+                waiting(refused(answer[1].decode(errors="replace")))
+            else:
+                waiting(answer)
 
-    @staticmethod
-    def _fail(batch: _Batch, failure: Failure) -> None:
-        batch.failed = True
-        for waiting in batch.waiting:
-            if not waiting.done():
-                waiting.set_exception(failure)
+
+def _give(waiting: asyncio.Future[Answer], answer: Answer | Failure) -> None:
+    if waiting.done():  # its caller gave up; the id makes a repeat safe
+        return
+    if isinstance(answer, Failure):
+        waiting.set_exception(answer)
+    else:
+        waiting.set_result(answer)
 
 
 @contextmanager
@@ -204,16 +216,23 @@ class Store:
             protocol=2,
         )
         self._redis: Redis = Redis(connection_pool=self._pool)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._scripts = Connection(self._connect, timeout_s=timeout_s)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def _connect(self) -> AbstractConnection:
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+        return connection
 
     async def close(self) -> None:
         """Waits for what is on the way, then closes."""
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self._scripts.close()
         await self._redis.aclose()
         await self._pool.disconnect()
 
-    def spawn(self, work: Any) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Runs a batch beside its callers, so that a caller who gives up does not tear it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -221,51 +240,25 @@ class Store:
         return task
 
     async def evaluate(
-        self, script: Script, names: list[str], arguments: Sequence[str | bytes]
+        self, script: Script, names: Sequence[str], arguments: Sequence[str | bytes]
     ) -> list[Any]:
         """Runs a script once; loads it first where the store does not know it, which is the one
         thing worth a second try.
         """
+        ask = packed("EVALSHA", script.sha, len(names), *names, *arguments)
         try:
-            connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
-        except NOT_SENT as error:
-            raise away("the store cannot be reached") from error
-        try:
-            return await self._evaluate(connection, script, names, arguments)
-        except (BusyLoadingError, ResponseError) as error:
-            raise refused(told(error)) from error
-        except NOT_SENT as error:
-            raise silent() from error
-        finally:
-            await self._pool.release(connection)
+            return await self._evaluate(script, ask)
+        except Refused as error:
+            raise refused(str(error)) from error
 
-    async def _evaluate(
-        self,
-        connection: AbstractConnection,
-        script: Script,
-        names: list[str],
-        arguments: Sequence[str | bytes],
-    ) -> list[Any]:
-        ask = ("EVALSHA", script.sha, len(names), *names, *arguments)
+    async def _evaluate(self, script: Script, ask: bytes) -> list[Any]:
         try:
-            return list(await self._exchange(connection, ask))
-        except NoScriptError:
-            await self._exchange(connection, ("SCRIPT", "LOAD", script.text))
-            return list(await self._exchange(connection, ask))
-
-    @staticmethod
-    async def _exchange(connection: AbstractConnection, ask: tuple[Any, ...]) -> Any:
-        """One question, one answer. A connection with a doubtful answer on it is dropped, never
-        reused.
-        """
-        try:
-            await connection.send_packed_command([hiredis.pack_command(ask)])
-            return await connection.read_response()
-        except ResponseError:
-            raise
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
+            return list(await self._scripts.ask(ask))
+        except Refused as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+        await self._scripts.ask(packed("SCRIPT", "LOAD", script.text))
+        return list(await self._scripts.ask(ask))
 
     async def probe(self) -> None:
         """Writes a mark, to see whether the store takes writes. Raises StoreAway."""

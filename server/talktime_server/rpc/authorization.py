@@ -3,19 +3,20 @@ operations of Exchange.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
 from talktime.v1 import authorization_service_pb2 as pb
+from talktime_server.decision.answers import Answer
 from talktime_server.decision.calls import Calls
 from talktime_server.decision.emergency import GRANTED_SECONDS, Emergencies
+from talktime_server.decision.outright import Attempt
 from talktime_server.decision.quote import explain
 from talktime_server.decision.verdict import Question
 from talktime_server.failure import Failure
-from talktime_server.rpc import messages
+from talktime_server.rpc import messages, shapes
 from talktime_server.rpc.call_checks import (
     MAX_SECONDS,
     careful_question,
@@ -24,7 +25,6 @@ from talktime_server.rpc.call_checks import (
     check_leg,
     check_same,
     checked_call,
-    payer_of,
     question_of,
 )
 from talktime_server.rpc.decoding import Checks
@@ -33,7 +33,6 @@ from talktime_server.rpc.replies import failed_operation
 from talktime_server.rpc.shapes import (
     EVERY_ROLE,
     HOT_BODY_BYTES,
-    Answer,
     Identity,
     Lane,
     Method,
@@ -48,30 +47,42 @@ BATCH_BYTES = 64 * 1024
 MAX_SEQUENCE = 1_000_000_000
 
 
+class _Kind(NamedTuple):
+    """An operation: what a checked request asks, its short way and its long one, and how it is answered."""
+
+    asked: Callable[[Any, Identity], tuple[Any, ...]]
+    attempt: Callable[..., Attempt | None]
+    long_way: Callable[..., Awaitable[Answer]]
+    message: Callable[[Answer], Message]
+
+
 class Authorization:
     """The service's handlers."""
 
     def __init__(self, calls: Calls, emergencies: Emergencies) -> None:
         self._calls = calls
         self._emergencies = emergencies
-        self._operations: dict[str, Callable[[Any, Identity], Awaitable[Message]]] = {
-            "authorize": self._authorize,
-            "extend": self._extend,
-            "settle": self._settle,
-            "release": self._release,
+        short = calls.outright
+        self._kinds: dict[str, _Kind] = {
+            "authorize": _Kind(
+                _asked_authorize, short.authorize, calls.authorize, messages.authorization
+            ),
+            "extend": _Kind(_asked_extend, short.extend, calls.extend, messages.extension),
+            "settle": _Kind(self._asked_settle, short.settle, calls.settle, messages.settlement),
+            "release": _Kind(checked_call, short.release, calls.release, messages.release),
         }
 
     def methods(self) -> list[Method]:
         """The rows for the edge's table."""
         ending = Lane.ENDING
         return [
-            _row("Authorize", pb.AuthorizeRequest, self._authorize, first=self.emergency),
+            _row("Authorize", pb.AuthorizeRequest, self._one_of("authorize"), first=self.emergency),
             _row(
                 "AuthorizeBatch", pb.AuthorizeBatchRequest, self._authorize_batch, cap=BATCH_BYTES
             ),
-            _row("Extend", pb.ExtendRequest, self._extend),
-            _row("Settle", pb.SettleRequest, self._settle, lane=ending),
-            _row("Release", pb.ReleaseRequest, self._release, lane=ending),
+            _row("Extend", pb.ExtendRequest, self._one_of("extend")),
+            _row("Settle", pb.SettleRequest, self._one_of("settle"), lane=ending),
+            _row("Release", pb.ReleaseRequest, self._one_of("release"), lane=ending),
             _row("Quote", pb.QuoteRequest, self._quote, roles=EVERY_ROLE, writes=False),
             _row("GetCall", pb.GetCallRequest, self._get_call, roles=EVERY_ROLE, writes=False),
         ]
@@ -103,14 +114,6 @@ class Authorization:
             decided_time=messages.instant(passed.decided_ms),
         )
 
-    async def _authorize(self, request: pb.AuthorizeRequest, identity: Identity) -> Message:
-        checks = Checks()
-        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        check_call(checks, request)
-        checks.done()
-        answer = await self._calls.authorize(question_of(request, tenant_id, request.call_id))
-        return messages.authorization(answer)
-
     async def _authorize_batch(
         self, request: pb.AuthorizeBatchRequest, identity: Identity
     ) -> Message:
@@ -136,19 +139,9 @@ class Authorization:
         granted = sum(verdict.outcome == pb.OUTCOME_AUTHORIZED for verdict in verdicts)
         return pb.AuthorizeBatchResponse(verdicts=verdicts, authorized_legs=granted)
 
-    async def _extend(self, request: pb.ExtendRequest, identity: Identity) -> Message:
-        checks = Checks()
-        tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
-        checks.call_id("call_id", request.call_id)
-        checks.count("sequence", request.sequence, 1, MAX_SEQUENCE)
-        checks.seconds("additional_seconds", request.additional_seconds, 1, MAX_SECONDS)
-        checks.done()
-        answer = await self._calls.extend(
-            tenant_id, request.call_id, request.sequence, request.additional_seconds
-        )
-        return messages.extension(answer)
-
-    async def _settle(self, request: pb.SettleRequest, identity: Identity) -> Message:
+    def _asked_settle(
+        self, request: pb.SettleRequest, identity: Identity
+    ) -> tuple[str, str, int, Question | None]:
         checks = Checks()
         tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
         checks.call_id("call_id", request.call_id)
@@ -157,10 +150,7 @@ class Authorization:
         if request.HasField("call"):
             question = self._settled_question(checks, request, tenant_id)
         checks.done()
-        answer = await self._calls.settle(
-            tenant_id, request.call_id, request.duration_seconds, question
-        )
-        return messages.settlement(answer)
+        return tenant_id, request.call_id, request.duration_seconds, question
 
     def _settled_question(
         self, checks: Checks, request: pb.SettleRequest, tenant_id: str
@@ -175,13 +165,9 @@ class Authorization:
         check_fields(checks, call, "call.", dialled=dialled, required=dialled == call.to_number)
         return question_of(call, tenant_id, request.call_id)
 
-    async def _release(self, request: pb.ReleaseRequest, identity: Identity) -> Message:
-        tenant_id = checked_call(request, identity)
-        return messages.release(await self._calls.release(tenant_id, request.call_id))
-
     async def _get_call(self, request: pb.GetCallRequest, identity: Identity) -> Message:
-        tenant_id = checked_call(request, identity)
-        return messages.shown(await self._calls.show(tenant_id, request.call_id), request.call_id)
+        tenant_id, call_id = checked_call(request, identity)
+        return messages.shown(await self._calls.show(tenant_id, call_id), call_id)
 
     async def _quote(self, request: pb.QuoteRequest, identity: Identity) -> Message:
         asked = pb.AuthorizeRequest(
@@ -223,50 +209,103 @@ class Authorization:
             explain=[pb.Check(name="emergency", passed=True, explanation=text)],
         )
 
+    def _one_of(self, name: str) -> Callable[[Any, Identity], Awaitable[Message]]:
+        """The handler of one operation."""
+        kind = self._kinds[name]
+
+        async def answer(request: Any, identity: Identity) -> Message:
+            asked = kind.asked(request, identity)
+            attempt = kind.attempt(*asked)
+            if attempt:
+                (answered,) = await self._calls.outright.carry_out([attempt])
+                if isinstance(answered, Failure):
+                    raise answered
+                if answered:
+                    return kind.message(answered)
+            return kind.message(await kind.long_way(*asked))
+
+        return answer
+
     async def operations(
         self, operations: list[pb.Operation], identity: Identity
     ) -> AsyncGenerator[Sequence[pb.OperationResult], None]:
-        """Carries out operations of a stream: in order within a tenant, tenants beside each other."""
-        by_tenant: dict[str, list[pb.Operation]] = {}
-        for operation in operations:
-            tenant_id = _asked(operation).tenant_id or identity.only_tenant
-            by_tenant.setdefault(tenant_id, []).append(operation)
-        running = [self._in_order(own, identity) for own in by_tenant.values()]
+        """Carries out operations of a stream, in order within a tenant: all together first; then what was
+        not answered outright, tenants beside each other.
+        """
+        results = await self._together(operations, identity)
+        yield [result for result in results if result]
+        left: dict[str, list[pb.Operation]] = {}
+        for operation, result in zip(operations, results, strict=True):
+            if result is None:
+                left.setdefault(_tenant_of(operation, identity), []).append(operation)
+        running = [self._in_order(own, identity) for own in left.values()]
         for finished in asyncio.as_completed(running):
             yield await finished
 
-    async def _in_order(
-        self, operations: list[pb.Operation], identity: Identity
-    ) -> list[pb.OperationResult]:
-        """One tenant's operations: those of a kind that follow each other go together, the next
-        kind waits for them.
-        """
-        results: list[pb.OperationResult] = []
-        for _, alike in groupby(
-            operations, key=lambda operation: operation.WhichOneof("operation")
-        ):
-            run = list(alike)
-            await self._meet(run, identity)
-            results += await asyncio.gather(*(self._one(each, identity) for each in run))
+    async def _together(
+        self, operations: Sequence[pb.Operation], identity: Identity
+    ) -> list[pb.OperationResult | None]:
+        """The results of those that are answered outright."""
+        results: list[pb.OperationResult | None] = [None] * len(operations)
+        attempts: dict[int, Attempt] = {}
+        waiting: set[str] = set()  # tenants with an operation that goes the long way
+        for place, operation in enumerate(operations):
+            attempt = self._attempt(operation, identity, waiting)
+            if isinstance(attempt, Failure):
+                results[place] = failed_operation(operation.correlation_id, attempt)
+            elif attempt:
+                attempts[place] = attempt
+        if attempts:
+            answers = await self._calls.outright.carry_out(list(attempts.values()))
+            for place, answer in zip(attempts, answers, strict=True):
+                if answer:
+                    results[place] = self._result(operations[place], answer)
         return results
 
-    async def _meet(self, run: Iterable[pb.Operation], identity: Identity) -> None:
-        """Brings the profiles to hand first: an operation that waited for its own would be
-        overtaken.
-        """
-        for operation in run:
-            asked = _asked(operation)
-            payer_id = payer_of(asked) if operation.HasField("authorize") else None
-            await self._calls.meet(asked.tenant_id or identity.only_tenant, payer_id)
+    def _attempt(
+        self, operation: pb.Operation, identity: Identity, waiting: set[str]
+    ) -> Attempt | Failure | None:
+        kind, request = _kind_of(operation)
+        tenant_id = request.tenant_id or identity.only_tenant
+        if tenant_id in waiting:
+            return None
+        try:
+            asked = self._kinds[kind].asked(request, identity)
+        except Failure as failure:
+            return failure
+        attempt = self._kinds[kind].attempt(*asked)
+        if attempt is None:
+            waiting.add(tenant_id)
+        return attempt
+
+    def _result(self, operation: pb.Operation, answer: Answer | Failure) -> pb.OperationResult:
+        correlation_id = operation.correlation_id
+        if isinstance(answer, Failure):
+            return failed_operation(correlation_id, answer)
+        kind, _ = _kind_of(operation)
+        message: Any = self._kinds[kind].message(answer)
+        return pb.OperationResult(correlation_id=correlation_id, **{kind: message})
+
+    async def _in_order(
+        self, operations: Sequence[pb.Operation], identity: Identity
+    ) -> list[pb.OperationResult]:
+        """One tenant's operations: the first goes the long way, what it held up is tried again after it."""
+        results: list[pb.OperationResult] = []
+        left = list(operations)
+        while left:
+            results.append(await self._one(left.pop(0), identity))
+            tried = await self._together(left, identity)
+            results += [result for result in tried if result]
+            left = [each for each, result in zip(left, tried, strict=True) if result is None]
+        return results
 
     async def _one(self, operation: pb.Operation, identity: Identity) -> pb.OperationResult:
-        kind = operation.WhichOneof("operation")
-        assert kind is not None
+        kind, request = _kind_of(operation)
+        long_way, asked = self._kinds[kind].long_way, self._kinds[kind].asked
         try:
-            answer: Any = await self._operations[kind](getattr(operation, kind), identity)
+            return self._result(operation, await long_way(*asked(request, identity)))
         except Failure as failure:
             return failed_operation(operation.correlation_id, failure)
-        return pb.OperationResult(correlation_id=operation.correlation_id, **{kind: answer})
 
 
 def _row(
@@ -292,7 +331,7 @@ def _row(
     )
 
 
-def _timeless(answer: Callable[[Any, Identity], Awaitable[Message]]) -> Answer:
+def _timeless(answer: Callable[[Any, Identity], Awaitable[Message]]) -> shapes.Answer:
     """These handlers make one trip; the edge's clock is limit enough."""
 
     def timed(request: Any, identity: Identity, _: float) -> Awaitable[Message]:
@@ -301,7 +340,29 @@ def _timeless(answer: Callable[[Any, Identity], Awaitable[Message]]) -> Answer:
     return timed
 
 
-def _asked(operation: pb.Operation) -> Any:
+def _asked_authorize(request: pb.AuthorizeRequest, identity: Identity) -> tuple[Question]:
+    checks = Checks()
+    tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+    check_call(checks, request)
+    checks.done()
+    return (question_of(request, tenant_id, request.call_id),)
+
+
+def _asked_extend(request: pb.ExtendRequest, identity: Identity) -> tuple[str, str, int, int]:
+    checks = Checks()
+    tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
+    checks.call_id("call_id", request.call_id)
+    checks.count("sequence", request.sequence, 1, MAX_SEQUENCE)
+    checks.seconds("additional_seconds", request.additional_seconds, 1, MAX_SECONDS)
+    checks.done()
+    return tenant_id, request.call_id, request.sequence, request.additional_seconds
+
+
+def _kind_of(operation: pb.Operation) -> tuple[str, Any]:
     kind = operation.WhichOneof("operation")
     assert kind is not None  # the stream lets no other in
-    return getattr(operation, kind)
+    return kind, getattr(operation, kind)
+
+
+def _tenant_of(operation: pb.Operation, identity: Identity) -> str:
+    return _kind_of(operation)[1].tenant_id or identity.only_tenant

@@ -67,13 +67,13 @@ def check_same(checks: Checks, field: str, value: str, expected: str) -> None:
         checks.blame(field, "DIFFERS", "is another than the request's own")
 
 
-def checked_call(request: Any, identity: Identity) -> str:
-    """The tenant of a request that names nothing but a call."""
+def checked_call(request: Any, identity: Identity) -> tuple[str, str]:
+    """Tenant and id of a request that names nothing but a call."""
     checks = Checks()
     tenant_id = checks.tenant("tenant_id", request.tenant_id, identity)
     checks.call_id("call_id", request.call_id)
     checks.done()
-    return tenant_id
+    return tenant_id, request.call_id
 
 
 def question_of(request: pb.AuthorizeRequest, tenant_id: str, call_id: str) -> Question:

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from talktime.v1 import authorization_service_pb2 as pb
-from talktime_server.decision.calls import Answer
+from talktime_server.decision.answers import Answer
 from talktime_server.decision.rating import Rate
 from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.records import Call, Ending, Grant, Money, Stretch

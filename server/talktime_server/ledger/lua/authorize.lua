@@ -2,17 +2,14 @@
 --
 -- A script, because the check of the balance and the hold must be one step, or two callers spend the same cent.
 --
--- KEYS, for each operation: tenant, payer, call, open, due, busy, journal, meters, recharges
--- ARGV, for each operation: call_id; tenant_id; payer_id; tenant's profile version; payer's profile version (0: no such payer);
---   facts (text, kept); refusal (a reason, or empty); source (INCLUDED, EMERGENCY, CREDITS, CREDITS+POSTPAID, POSTPAID, or empty: pools
---   alone); pools (text, see sources.lua); refusal when pools alone are too little; rate and fee (micros); initial, increment, asked, least
---   grant, grace (seconds); credit line (micros below zero that may be held); limits (text, or empty); 1 for a costly call; conference
---   (its id when it has a budget, else empty); its budget (micros); life of a refusal's receipt (seconds); 1 to decide alone and keep
---   nothing (a quote), else 0
---   Then, for operations that belong together: "any", or "all" when each is to be granted or none.
--- Returns, for each operation: "replay" or "new" with the call's view; "another" with the view of the call that has the id; "stale"
---   (profiles changed: read them and ask again); "due" with call ids (expire these and ask again); "no_tenant"; "error" with what was wrong.
---   Of operations that belong together, nothing was done as long as one is none of the first two.
+-- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges
+-- ARGV, packed: call_id; tenant_id; payer_id; tenant's profile version and payer's (text; 0: no such payer); facts (text, kept); refusal (a
+--   reason, or empty); source (INCLUDED, EMERGENCY, CREDITS, CREDITS+POSTPAID, POSTPAID, or empty: pools alone); pools (text, see
+--   sources.lua); refusal when pools alone are too little; rate and fee (micros); initial, increment, asked, least grant, grace (seconds);
+--   credit line (micros below zero that may be held); limits (text, or empty); whether the call is costly; conference (its id when it has
+--   a budget, else empty); its budget (micros); life of a refusal's receipt (seconds); whether to decide alone and keep nothing (a quote)
+-- Returns "replay" or "new" with the call; "another" with the call that has the id; "stale" (profiles changed: read them and ask again);
+--   "due" with call ids (expire these and ask again); "no_tenant"; "error" with what was wrong.
 
 local reached = {} -- whose limit refused a call, by its key: it is to be told when the call is judged anew with its batch
 
@@ -53,14 +50,15 @@ local function count_start(use, second, costly)
   use.second, use.costly, use.changed = second, use.costly + (costly and 1 or 0), true
 end
 
-local function authorize(tenant_key, payer_key, call_key, open, due, busy, journal, meters, recharges, call_id, tenant_id, payer_id, tenant_profile,
-    payer_profile, facts, refusal, source, plan, short, rate, fee, initial, increment, asked, least, grace, line, limits, costly,
-    conference, budget, refusal_ttl, dry)
-  local known = dry == "0" and read_call(call_key)
-  if known then
+local function authorize(names, given)
+  local tenant_key, payer_key, call_key, open, due, busy, journal, meters, recharges = unpack(names)
+  local call_id, tenant_id, payer_id, tenant_profile, payer_profile, facts, refusal, source, plan, short, rate, fee, initial, increment, asked,
+    least, grace, line, limits, costly, conference, budget, refusal_ttl, dry = unpack(given)
+  local known, stored = read_call(call_key)
+  if known and not dry then
     local unreserved = known.done and known.done[7] == 1
     local same = unreserved or same_request(known.facts, facts)
-    return view(same and "replay" or "another", known)
+    return { same and "replay" or "another", stored }
   end
   local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   if not tenant.profile then
@@ -70,9 +68,13 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   if not emergency and (tenant.profile ~= tenant_profile or payer_version(payer_key) ~= payer_profile) then
     return { "stale" }
   end
-  asked, least, grace, line = whole(asked, 1, MOST_SECONDS), whole(least, 0, 3600), whole(grace, 0, 3600), whole(line, 0, MOST_AT_ONCE)
+  within(asked, 1, MOST_SECONDS)
+  within(least, 0, 3600)
+  within(grace, 0, 3600)
+  within(line, 0, MOST_AT_ONCE)
+  within(budget, 0, MOST_AT_ONCE)
+  within(refusal_ttl, 1, 1e9)
   local bounds = read_limits(limits)
-  budget, refusal_ttl = whole(budget, 0, MOST_AT_ONCE), whole(refusal_ttl, 1, 1e9)
   local call = { facts = facts, payer = payer_id, source = source, terms = read_terms(rate, fee, initial, increment), held = 0,
     granted = 0, lease = 0, short = short ~= "" and short or nil, plan = plan ~= "" and plan or nil, line = line > 0 and line or nil,
     limits = limits ~= "" and limits or nil }
@@ -85,7 +87,7 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
 
   if refusal == "" and not emergency then
     if bounds.given then
-      refusal, bounds.named, bounds.reached = too_many(tenant, use, open, bounds, second, costly == "1")
+      refusal, bounds.named, bounds.reached = too_many(tenant, use, open, bounds, second, costly)
     end
     if refusal == "" and source ~= "INCLUDED" then
       lapse(tenant)
@@ -104,20 +106,20 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
     call.state, call.why, call.granted = "REFUSED", refusal, 0
     call.limit = (refusal == "CALL_LIMIT" or refusal == "SPEND_LIMIT") and bounds.named or nil
     call.first = { 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now }
-    if dry == "0" then
-      reached[call_key] = bounds.reached or reached[call_key]
-      if reached[call_key] then
-        tell(tenant, payer_id, use, reached[call_key])
-      end
-      write_call(call_key, call, refusal_ttl)
+    if dry then
+      return { "new", cmsgpack.pack(call) }
     end
-    return view("new", call)
+    reached[call_key] = bounds.reached or reached[call_key]
+    if reached[call_key] then
+      tell(tenant, payer_id, use, reached[call_key])
+    end
+    return write_call(call_key, call, refusal_ttl)
   end
   call.state, call.granted, call.lease, call.epoch = "OPEN", held.granted, tenant.now + (held.granted + grace) * 1000, tenant.epoch
   call.first = { held.granted, held.credits, held.granted + grace, held.granted < asked and 1 or 0, tenant.settled, tenant.held, tenant.now }
   call.first_split = split_of(call, held.drawn, held.talk, held.rest, held.credits, held.invoiced, held.credits)
-  if dry == "1" then
-    return view("new", call)
+  if dry then
+    return { "new", cmsgpack.pack(call) }
   end
 
   -- After this point it must succeed.
@@ -126,35 +128,12 @@ local function authorize(tenant_key, payer_key, call_key, open, due, busy, journ
   call.gen = tenant.gen > 0 and tenant.gen or nil
   hold(tenant, use, spent, call, held.credits, held.invoiced)
   use.open = use.open + 1
-  count_start(tenant.use, second, costly == "1")
-  count_start(use, math.floor(second / bounds.window), costly == "1")
+  count_start(tenant.use, second, costly)
+  count_start(use, math.floor(second / bounds.window), costly)
   local entry = enter(tenant, free and "RECORD" or "HOLD", call_id, 0, held.credits, held.granted, moved, 0, held.invoiced)
   call.first[5], call.first[6] = tenant.settled, tenant.held
-  write_call(call_key, call, 0, entry)
   keep_open(open, due, tenant_id, call_id, call.lease, 1)
-  return view("new", call)
+  return write_call(call_key, call, 0, entry)
 end
 
--- A call that was settled before it was authorized has no first answer: it is over.
-local function granted(answer)
-  return answer[2] ~= "REFUSED" and #answer[10] > 0
-end
-
--- All or none: when one leg is refused, the others are too, and nothing that was held for them ever was.
-local function agree(answers, mode, judge)
-  local decided, refused = true, false
-  for _, answer in ipairs(answers) do
-    decided = decided and (answer[1] == "new" or answer[1] == "replay")
-    refused = refused or decided and not granted(answer)
-  end
-  if mode and not decided then
-    open_book()
-  elseif mode == "all" and refused then
-    return judge(function(given, n)
-      given[16] = granted(answers[n]) and "BATCH_REFUSED" or answers[n][1] == "new" and answers[n][5] or given[16]
-    end)
-  end
-  return answers
-end
-
-return each(9, 24, authorize, agree)
+operations.authorize = { keys = 9, judge = authorize }

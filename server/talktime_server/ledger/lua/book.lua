@@ -15,6 +15,7 @@ local DAY_MS = 86400000
 local CONFERENCE_DAYS = 2 -- how long a conference's budget is remembered after its last change
 
 local book -- what this batch has read and will write
+local operations = {} -- what calls.lua carries out: of each kind, how many keys it takes, and its judgement
 
 local function open_book()
   local time = redis.call("TIME")
@@ -31,6 +32,14 @@ local function whole(argument, least, most)
   local number = string.match(argument, "^%-?%d+$") and #argument <= 17 and tonumber(argument)
   if not number or number < least or number > most then
     error("not a whole number within its bounds: " .. argument)
+  end
+  return number
+end
+
+-- The same of a number that came packed.
+local function within(number, least, most)
+  if type(number) ~= "number" or number % 1 ~= 0 or number < least or number > most then
+    error("not a whole number within its bounds")
   end
   return number
 end
@@ -84,6 +93,7 @@ local function read_tenant(key, tenant_id, journal, recharges)
       settled = tonumber(f[5] or "0"), held = tonumber(f[6] or "0"), spent = tonumber(f[7] or "0"), lot = tonumber(f[8] or "0"),
       invoiced = tonumber(f[9] or "0"), owed = tonumber(f[10] or "0") }
     tenant.use = read_use(f[11], now, tenant.month)
+    tenant.was = { settled = tenant.settled, spent = tenant.spent, lot = tenant.lot, invoiced = tenant.invoiced, owed = tenant.owed }
     book.tenants[key] = tenant
   end
   return tenant
@@ -181,34 +191,26 @@ local function due_calls(open, now)
   return redis.call("ZRANGEBYSCORE", open, "-inf", string.format("(%.0f", now), "LIMIT", 0, MOST_DUE)
 end
 
+-- A call, and how it is kept: that is how callers are shown it.
 local function read_call(key)
   local known = book.calls[key]
   if known then
-    return known.call
+    return known.call, known.packed
   end
   local stored = redis.call("GET", key)
-  return stored and cmsgpack.unpack(stored)
+  return stored and cmsgpack.unpack(stored), stored
 end
 
 -- Keeps a call: an open one (ttl 0) until it ends, the receipt of an ended one for its life. `line` is the line about it, which takes a
--- copy along for the archive; a refusal has none.
+-- copy along for the archive; a refusal has none. Returns the answer to who asked.
 local function write_call(key, call, ttl_seconds, line)
-  book.calls[key] = { call = call, ttl = ttl_seconds, line = line }
+  local packed = cmsgpack.pack(call)
+  book.calls[key] = { call = call, packed = packed, ttl = ttl_seconds, line = line }
+  return { "new", packed }
 end
 
 -- Takes a call off the list of open ones, with its payer's count of them; call it once its end is decided.
 local function close(call_id, open, use)
   end_open(open, call_id)
   use.open, use.changed = use.open - 1, true
-end
-
--- Shows a call to the caller: always the same places, empty where there is nothing.
-local function view(word, call)
-  return {
-    word, call.state, call.facts, call.source, call.why or "", call.held, call.granted, call.lease,
-    { call.terms.rate, call.terms.fee, call.terms.initial, call.terms.increment },
-    call.first or {}, call.last or {}, call.done or {}, call.last_why or "", call.owed or 0, call.slices or {},
-    call.first_split or {}, call.last_split or {}, call.done_split or {},
-    call.limit or "",
-  }
 end

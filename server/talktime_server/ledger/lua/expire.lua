@@ -2,12 +2,14 @@
 --
 -- A script, because a settle may come at the same moment: whichever runs first ends the hold, the other sees it ended.
 --
--- KEYS, for each operation: tenant, call, open, due, busy, journal, meters, recharges
--- ARGV, for each operation: call_id; tenant_id; 1 when proven talk time is charged; life of the receipt (seconds)
--- Returns, for each operation: "new" with the call's view; "gone" (ended already, or its lease was pushed out); "error".
+-- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges
+-- ARGV, packed: call_id; tenant_id; whether proven talk time is charged; life of the receipt (seconds)
+-- Returns "new" with the call; "gone" (ended already, or its lease was pushed out); "error" with what was wrong.
 
-local function expire(tenant_key, call_key, open, due, busy, journal, meters, recharges, call_id, tenant_id, charge_proven, ttl)
-  ttl = whole(ttl, 1, 1e9)
+local function expire(names, given)
+  local tenant_key, _, call_key, open, due, busy, journal, meters, recharges = unpack(names)
+  local call_id, tenant_id, charge_proven, ttl = unpack(given)
+  within(ttl, 1, 1e9)
   local tenant, call = read_tenant(tenant_key, tenant_id, journal, recharges), read_call(call_key)
   if not call or call.state ~= "OPEN" or tenant.now <= call.lease then
     sweep(open, due, tenant_id, not (call and call.state == "OPEN") and call_id or nil)
@@ -15,7 +17,7 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, re
   end
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local free = is_free(call)
-  local proven = charge_proven == "1" and not free and call.proven or 0
+  local proven = charge_proven and not free and call.proven or 0
   local drawn, talk = draw(meters, call, proven, false)
   local cost, billed = price(call.terms, proven - talk, talk > 0 and 0 or call.terms.fee)
   local held, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
@@ -49,8 +51,7 @@ local function expire(tenant_key, call_key, open, due, busy, journal, meters, re
   if proven > 0 then -- else what it was charged before stays as it was told
     call.done_split = split_of(call, drawn, talk, proven - talk, paid + charge, invoiced + by_invoice, paid + charge)
   end
-  write_call(call_key, call, ttl, line)
-  return view("new", call)
+  return write_call(call_key, call, ttl, line)
 end
 
-return each(8, 4, expire)
+operations.expire = { keys = 9, judge = expire }

@@ -2,23 +2,21 @@
 --
 -- A script, because more may be held only if it is free at that moment, and an Extend must not race the settle.
 --
--- KEYS, for each operation: tenant, call, open, due, busy, journal, meters, recharges
--- ARGV, for each operation: call_id; tenant_id; tenant's profile version; epoch of the profiles by which the call was judged again
---   (empty: not judged); refusal found by that judgement (a reason, or empty); 1 when a refusal must end the call at once; source, pools,
---   refusal when pools alone are too little, and limits (text, or empty), as judged; sequence; seconds to add; grace (seconds)
--- Returns, for each operation: "replay" or "new" with the call's view; "judge" with the epoch and the view (a profile changed since:
---   judge the call again); "stale"; "due" with call ids; "mismatch"; "unknown"; "ended" with the view; "error" with what was wrong.
+-- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges
+-- ARGV, packed: call_id; tenant_id; tenant's profile version (text); epoch of the profiles by which the call was judged again (text; empty:
+--   not judged); refusal found by that judgement (a reason, or empty); whether a refusal must end the call at once; source, pools, refusal
+--   when pools alone are too little, and limits (text, or empty), as judged; sequence; seconds to add; grace (seconds)
+-- Returns "replay" or "new" with the call; "judge" with the call and the epoch (a profile changed since: judge the call again); "stale";
+--   "due" with call ids; "mismatch"; "unknown"; "ended" with the call; "error" with what was wrong.
 
 -- The answer is part of the call, so an open one is written down anew for the archive; the receipt of one that expired is its own.
 local function refuse(call_key, call_id, call, sequence, added, why, granted, tenant)
   call.last = { sequence, added, granted, 0, 0, tenant.settled, tenant.held, tenant.now, 0, call.held }
   call.last_why, call.last_split = why, nil
   if call.state == "OPEN" then
-    write_call(call_key, call, 0, enter(tenant, "KEEP", call_id, 0, 0, 0))
-  else
-    write_call(call_key, call, math.max(1, redis.call("TTL", call_key)))
+    return write_call(call_key, call, 0, enter(tenant, "KEEP", call_id, 0, 0, 0))
   end
-  return view("new", call)
+  return write_call(call_key, call, math.max(1, redis.call("TTL", call_key)))
 end
 
 -- What may pay from now on, as the profiles of now say; what was free stays free, and what was paid does not become free (semantics 67).
@@ -33,27 +31,30 @@ local function judged(call, source, plan, short, limits)
   end
 end
 
-local function extend(tenant_key, call_key, open, due, busy, journal, meters, recharges, call_id, tenant_id, tenant_profile, epoch, refusal, cut,
-    source, plan, short, limits, sequence, added, grace)
-  local call = read_call(call_key)
+local function extend(names, given)
+  local tenant_key, _, call_key, open, due, busy, journal, meters, recharges = unpack(names)
+  local call_id, tenant_id, tenant_profile, epoch, refusal, cut, source, plan, short, limits, sequence, added, grace = unpack(given)
+  local call, stored = read_call(call_key)
   if not call then
     return { "unknown" }
   elseif call.state ~= "OPEN" and call.state ~= "EXPIRED" then
-    return view("ended", call)
+    return { "ended", stored }
   end
-  sequence, added, grace = whole(sequence, 1, 1e9), whole(added, 1, MOST_SECONDS), whole(grace, 0, 3600)
+  within(sequence, 1, 1e9)
+  within(added, 1, MOST_SECONDS)
+  within(grace, 0, 3600)
   if call.last and sequence <= call.last[1] then
     local same = sequence < call.last[1] or added == call.last[2]
-    return same and view("replay", call) or { "mismatch" }
+    return same and { "replay", stored } or { "mismatch" }
   end
   local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   if tenant.profile ~= tenant_profile then
     return { "stale" }
   elseif call.epoch ~= tenant.epoch and epoch ~= tenant.epoch then
-    return { "judge", tenant.epoch, view("judge", call) }
+    return { "judge", stored, tenant.epoch }
   end
   if refusal ~= "" then -- keeps the old epoch, so that the next wish is judged again instead of let through
-    return refuse(call_key, call_id, call, sequence, added, refusal, cut == "1" and 0 or call.granted, tenant)
+    return refuse(call_key, call_id, call, sequence, added, refusal, cut and 0 or call.granted, tenant)
   elseif epoch ~= "" then
     judged(call, source, plan, short, limits)
   end
@@ -98,9 +99,8 @@ local function extend(tenant_key, call_key, open, due, busy, journal, meters, re
   call.last = { sequence, added, held.granted, math.floor((call.lease - tenant.now) / 1000), held.granted < total and 1 or 0, tenant.settled,
     tenant.held, tenant.now, expired and 1 or 0, call.held }
   call.last_why, call.last_split = nil, split_of(call, held.drawn, held.talk, held.rest, held.credits, held.invoiced, call.held)
-  write_call(call_key, call, 0, line)
   keep_open(open, due, tenant_id, call_id, call.lease, opened)
-  return view("new", call)
+  return write_call(call_key, call, 0, line)
 end
 
-return each(8, 13, extend)
+operations.extend = { keys = 9, judge = extend }

@@ -19,8 +19,13 @@ local function claim(tenant)
 end
 
 local function write_tenant(tenant)
-  redis.call("HSET", tenant.key, "hw", tenant.now, "v", tenant.version, "settled", tenant.settled, "held", tenant.held, "spent",
-    tenant.spent, "lot", tenant.lot, "invoiced", tenant.invoiced, "owed", tenant.owed, "use", write_use(tenant.use, tenant))
+  local command = { "HSET", tenant.key, "hw", tenant.now, "v", tenant.version, "held", tenant.held, "use", write_use(tenant.use, tenant) }
+  for name, before in pairs(tenant.was) do
+    if tenant[name] ~= before then
+      command[#command + 1], command[#command + 2] = name, tenant[name]
+    end
+  end
+  redis.call(unpack(command))
   if tenant.lots and tenant.lots.changed then
     redis.call("HSET", tenant.key, "lots", lots_text(tenant, tenant.lots), "gen", tenant.gen)
   end
@@ -33,17 +38,12 @@ local function write_tenant(tenant)
 end
 
 -- The line about a call takes the call along as it is now: what is open can be put back from the archive, and what ended is told by it.
-local function packed(kept)
-  local text, line = cmsgpack.pack(kept.call), kept.line
-  if line then
-    line[#line + 1], line[#line + 2] = "c", text
-  end
-  return text
-end
-
-local function pack_calls()
+local function copy_calls()
   for _, kept in pairs(book.calls) do
-    kept.packed = packed(kept)
+    local line = kept.line
+    if line then
+      line[#line + 1], line[#line + 2] = "c", kept.packed
+    end
   end
 end
 
@@ -143,7 +143,7 @@ local function write_meters(meters, rows)
 end
 
 local function leave()
-  pack_calls()
+  copy_calls()
   for _, tenant in pairs(book.tenants) do
     if tenant.changed then
       if tenant.trigger ~= "" and tenant.recharges then
@@ -167,32 +167,25 @@ local function leave()
   end
 end
 
--- Judges each operation of the batch by `decide`, then writes. An operation that raises did so before it changed anything, and harms no
--- other. `finish`, when given, looks at all answers before anything is written, and may have the batch judged anew.
-local function each(keys_each, arguments_each, decide, finish)
-  local count = #KEYS / keys_each
-  local function judge(alter)
-    open_book()
-    local answers = {}
-    for n = 0, count - 1 do
-      local given = {}
-      for i = 1, keys_each do
-        given[i] = KEYS[n * keys_each + i]
-      end
-      for i = 1, arguments_each do
-        given[keys_each + i] = ARGV[n * arguments_each + i]
-      end
-      if alter then
-        alter(given, n + 1)
-      end
-      local fine, answer = pcall(decide, unpack(given))
-      answers[n + 1] = fine and answer or { "error", type(answer) == "table" and (answer.err or "") or tostring(answer) }
+-- What a judgement says, or what was wrong with it: one that raises did so before it changed anything, and harms no other.
+local function judgement(judge, ...)
+  local fine, answer = pcall(judge, ...)
+  return fine and answer or { "error", type(answer) == "table" and (answer.err or "") or tostring(answer) }
+end
+
+-- Judges each operation of a batch of one kind by `judge`, then writes.
+local function each(keys_each, arguments_each, judge)
+  open_book()
+  local answers = {}
+  for n = 0, #KEYS / keys_each - 1 do
+    local given = {}
+    for i = 1, keys_each do
+      given[i] = KEYS[n * keys_each + i]
     end
-    return answers
-  end
-  local answers = judge()
-  if finish then
-    answers = finish(answers, ARGV[count * arguments_each + 1], judge)
+    for i = 1, arguments_each do
+      given[keys_each + i] = ARGV[n * arguments_each + i]
+    end
+    answers[n + 1] = judgement(judge, unpack(given))
   end
   leave()
   return answers

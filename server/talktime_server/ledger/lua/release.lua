@@ -2,21 +2,22 @@
 --
 -- A script, because the end of the hold and its receipt must be one step, or a repeat gives money back twice.
 --
--- KEYS, for each operation: tenant, call, open, busy, journal, meters, recharges
--- ARGV, for each operation: call_id; tenant_id; life of the receipt (seconds)
--- Returns, for each operation: "replay" or "new" with the call's view; "unknown"; "ended" with the view (settled or refused);
---   "error" with what was wrong.
+-- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges
+-- ARGV, packed: call_id; tenant_id; life of the receipt (seconds)
+-- Returns "replay" or "new" with the call; "unknown"; "ended" with the call (settled or refused); "error" with what was wrong.
 
-local function release(tenant_key, call_key, open, busy, journal, meters, recharges, call_id, tenant_id, ttl)
-  local call = read_call(call_key)
+local function release(names, given)
+  local tenant_key, _, call_key, open, _, busy, journal, meters, recharges = unpack(names)
+  local call_id, tenant_id, ttl = unpack(given)
+  local call, stored = read_call(call_key)
   if not call then
     return { "unknown" }
   elseif call.state == "RELEASED" or call.state == "EXPIRED" then
-    return view("replay", call)
+    return { "replay", stored }
   elseif call.state ~= "OPEN" then
-    return view("ended", call)
+    return { "ended", stored }
   end
-  ttl = whole(ttl, 1, 1e9)
+  within(ttl, 1, 1e9)
   local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local held, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
@@ -32,8 +33,7 @@ local function release(tenant_key, call_key, open, busy, journal, meters, rechar
     say_splits(call)
   end
   call.done = { 0, 0, paid, 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now, held, 0, invoiced }
-  write_call(call_key, call, ttl, line)
-  return view("new", call)
+  return write_call(call_key, call, ttl, line)
 end
 
-return each(7, 3, release)
+operations.release = { keys = 9, judge = release }

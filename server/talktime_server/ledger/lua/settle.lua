@@ -2,15 +2,14 @@
 --
 -- A script, because the charge, the end of the hold and the receipt must be one step, or a repeat charges twice.
 --
--- KEYS, for each operation: tenant, call, open, busy, journal, unmatched, payer, meters, recharges
--- ARGV, for each operation: call_id; tenant_id; tenant's profile version; duration (seconds); floor of the balance (micros, 0 or
---   less); life of the receipt (seconds); for a call that is not here what the archive has of it (packed; empty: nothing; "-": it was not
---   asked); and for a call that was never authorized, else empty: facts, payer_id, the payer's profile version (0: no such payer), source,
---   pools, conference (when it has a budget), its budget, rate and fee (micros), initial and increment (seconds)
--- Returns, for each operation: "replay" or "new" with the call's view; "absent" (no such call here: ask the archive, and then again);
---   "unmatched" (no such call, and no fields to charge it by);
---   "differs" with the view (settled before with another duration); "ended" with the view; "stale"; "due" with call ids;
---   "no_tenant"; "error" with what was wrong.
+-- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges, unmatched
+-- ARGV, packed: call_id; tenant_id; tenant's profile version (text); duration (seconds); floor of the balance (micros, 0 or less); life of
+--   the receipt (seconds); for a call that is not here what the archive has of it (packed; empty: nothing; "-": it was not asked); and for a
+--   call that was never authorized, else nothing: facts, payer_id, the payer's profile version (text; 0: no such payer), source, pools,
+--   conference (when it has a budget), its budget, rate and fee (micros), initial and increment (seconds)
+-- Returns "replay" or "new" with the call; "absent" (no such call here: ask the archive, and then again); "unmatched" (no such call, and no
+--   fields to charge it by); "differs" with the call (settled before with another duration); "ended" with the call; "stale"; "due" with
+--   call ids; "no_tenant"; "error" with what was wrong.
 
 -- A settle that nobody can place is kept once, so that an operator finds it.
 local function keep_unmatched(tenant, unmatched, call_id, duration, ttl)
@@ -22,15 +21,18 @@ local function keep_unmatched(tenant, unmatched, call_id, duration, ttl)
   return { "unmatched" }
 end
 
-local function settle(tenant_key, call_key, open, busy, journal, unmatched, payer_key, meters, recharges, call_id, tenant_id,
-    tenant_profile, duration, floor, ttl, archived, facts, payer_id, payer_profile, source, plan, conference, budget_micros, rate, fee,
-    initial, increment)
-  duration, floor, ttl = whole(duration, 0, MOST_SECONDS), whole(floor, -MOST_AT_ONCE, 0), whole(ttl, 1, 1e9)
-  local call = read_call(call_key)
+local function settle(names, given)
+  local tenant_key, payer_key, call_key, open, _, busy, journal, meters, recharges, unmatched = unpack(names)
+  local call_id, tenant_id, tenant_profile, duration, floor, ttl, archived, facts, payer_id, payer_profile, source, plan, conference,
+    budget_micros, rate, fee, initial, increment = unpack(given)
+  within(duration, 0, MOST_SECONDS)
+  within(floor, -MOST_AT_ONCE, 0)
+  within(ttl, 1, 1e9)
+  local call, stored = read_call(call_key)
   if call and call.state == "SETTLED" then
-    return view(call.done[1] == duration and "replay" or "differs", call)
+    return { call.done[1] == duration and "replay" or "differs", stored }
   elseif call and (call.state == "RELEASED" or call.state == "REFUSED") then
-    return view("ended", call)
+    return { "ended", stored }
   elseif not call and archived == "-" then
     return { "absent" }
   elseif not call and archived ~= "" then
@@ -42,7 +44,7 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
-  elseif not call and facts == "" and tenant.profile == tenant_profile then
+  elseif not call and not facts and tenant.profile == tenant_profile then
     return keep_unmatched(tenant, unmatched, call_id, duration, ttl)
   elseif tenant.profile ~= tenant_profile or (not call and payer_profile ~= payer_version(payer_key)) then
     return { "stale" }
@@ -51,8 +53,8 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   if unreserved then
     call = { state = "NEW", facts = facts, payer = payer_id, source = source, terms = read_terms(rate, fee, initial, increment), held = 0,
       granted = 0, lease = 0, plan = plan ~= "" and plan or nil, month = tenant.month }
-    if whole(budget_micros, 0, MOST_AT_ONCE) > 0 then
-      call.conference, call.budget = conference, tonumber(budget_micros)
+    if within(budget_micros, 0, MOST_AT_ONCE) > 0 then
+      call.conference, call.budget = conference, budget_micros
     end
   end
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
@@ -108,8 +110,7 @@ local function settle(tenant_key, call_key, open, busy, journal, unmatched, paye
   call.done = { duration, billed, paid + charge, uncollected, late and 1 or 0, overrun and 1 or 0, unreserved and 1 or 0, tenant.settled,
     tenant.held, tenant.now, 0, (money or free) and 0 or rest, by_invoice }
   call.done_split = split_of(call, drawn, talk, rest, paid + charge, by_invoice, paid + charge)
-  write_call(call_key, call, ttl, line)
-  return view("new", call)
+  return write_call(call_key, call, ttl, line)
 end
 
-return each(9, 18, settle)
+operations.settle = { keys = 10, judge = settle }

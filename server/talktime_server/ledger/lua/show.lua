@@ -4,11 +4,11 @@
 --
 -- KEYS, for each operation: call
 -- ARGV, for each operation: none
--- Returns, for each operation: "new" with the call's view; "unknown".
+-- Returns, for each operation: "new" with the call; "unknown".
 
 local function show(call_key)
-  local call = read_call(call_key)
-  return call and view("new", call) or { "unknown" }
+  local _, stored = read_call(call_key)
+  return stored and { "new", stored } or { "unknown" }
 end
 
 return each(1, 0, show)

@@ -5,10 +5,10 @@ local SIXTY = 60 -- pools give whole minutes, a started one counts in full (doma
 
 local function read_terms(rate, fee, initial, increment)
   return {
-    rate = whole(rate, 0, 1e9),
-    fee = whole(fee, 0, 1e9),
-    initial = whole(initial, 1, 3600),
-    increment = whole(increment, 1, 3600),
+    rate = within(rate, 0, 1e9),
+    fee = within(fee, 0, 1e9),
+    initial = within(initial, 1, 3600),
+    increment = within(increment, 1, 3600),
   }
 end
 
