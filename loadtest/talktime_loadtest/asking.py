@@ -4,6 +4,8 @@ A field may stand anywhere in a message, so the id follows what never changes.
 """
 
 import json
+import secrets
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,7 +60,9 @@ class Template:
     fixed: bytes
     head: bytes
     body: bytes
-    json_fields: dict[str, str]
+    payer_id: str
+    json_fields: bytes
+    """The request as JSON, open at its end."""
 
     def request(self, call_id: bytes) -> bytes:
         """The body of a unary call."""
@@ -66,7 +70,7 @@ class Template:
 
     def request_json(self, call_id: bytes) -> bytes:
         """The same as JSON, as a router without gRPC writes it."""
-        return json.dumps({**self.json_fields, "call_id": call_id.decode()}).encode()
+        return b'%s, "call_id": "%s"}' % (self.json_fields, call_id)
 
 
 def template(kind: Kind, tenant_id: str, payer_id: str, terms: Terms) -> Template:
@@ -81,7 +85,15 @@ def template(kind: Kind, tenant_id: str, payer_id: str, terms: Terms) -> Templat
     fixed = message.SerializeToString() + _CALL_ID
     body = _TAGS[kind] + _varint(len(fixed) + ID_BYTES) + fixed
     head = b"\x0a" + _varint(len(body) + ID_BYTES + 4) + b"\x08"
-    return Template(fixed, head, body, _as_json(fields))
+    return Template(fixed, head, body, payer_id, _as_json(fields))
+
+
+def body_of(tenant_id: str, payer_id: str, to_number: str) -> bytes:
+    """The body of one unary Authorize, framed as gRPC wants it."""
+    message = template(Kind.AUTHORIZE, tenant_id, payer_id, Terms(to_number)).request(
+        secrets.token_hex(ID_BYTES // 2).encode()
+    )
+    return struct.pack(">BI", 0, len(message)) + message
 
 
 def marks() -> list[bytes]:
@@ -108,12 +120,12 @@ def _fields(kind: Kind, tenant_id: str, payer_id: str, terms: Terms) -> dict[str
     }
 
 
-def _as_json(fields: dict[str, object]) -> dict[str, str]:
+def _as_json(fields: dict[str, object]) -> bytes:
     """Names as in the contract; whole numbers of 64 bits are texts in JSON, and choices their names."""
     named = {**fields}
     if "call_type" in named:
         named["call_type"] = pb.CallType.Name(pb.CALL_TYPE_USER_OUT)
-    return {name: str(value) for name, value in named.items()}
+    return json.dumps({name: str(value) for name, value in named.items()}).encode()[:-1]
 
 
 def _varint(number: int) -> bytes:

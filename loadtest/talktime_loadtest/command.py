@@ -4,21 +4,37 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
 from talktime import TalktimeError
 from talktime_loadtest import tables
+from talktime_loadtest.asking import body_of
 from talktime_loadtest.live import View, watching
 from talktime_loadtest.loading import GeneratorFailed, new_run
-from talktime_loadtest.options import LAST_CENT, BadOption, Pace, Shown, What, Whom, command
+from talktime_loadtest.options import (
+    LAST_CENT,
+    TO_NUMBER,
+    BadOption,
+    Judging,
+    Pace,
+    Shown,
+    What,
+    Whom,
+    command,
+)
 from talktime_loadtest.preparing import Scene, Service
 from talktime_loadtest.running import LAST_CALLS_PAID, Load, Outcome, last_cent, price_of, run
 from talktime_loadtest.services import ServiceFailed, Wanted, started
+from talktime_loadtest.targets.bench import FULL, QUICK
+from talktime_loadtest.targets.running import Judged, judge
+from talktime_loadtest.targets.table import Verdict
+from talktime_loadtest.targets.tables import show_targets, targets_document
 
 T = TypeVar("T")
 
@@ -91,12 +107,57 @@ def run_load(whom: Whom, what: What, pace: Pace, shown: Shown) -> None:
     raise typer.Exit(FINE if outcome.fine else FAILED)
 
 
+@command(app, "targets", Judging)
+def judge_targets(judging: Judging) -> None:
+    """Measures every target of speed and growth, and says which are met. It starts its own services.
+
+    A row takes from some seconds to some minutes. The exit code is 0 when all that this machine can judge are met.
+
+    Example: talktime loadtest targets
+
+    Example: talktime loadtest targets --only exchange --only alone --fsync always
+    """
+    judging.check()
+    runs = [_ran(_judge(judging)) for _ in range(judging.repeat)]
+    if judging.as_json:
+        sys.stdout.write(json.dumps(targets_document(runs), indent=2) + "\n")
+    else:
+        show_targets(runs, Console())
+    missed = any(each.verdict is Verdict.MISSED for run in runs for each in run)
+    raise typer.Exit(FAILED if missed else FINE)
+
+
+@app.command("body")
+def write_body(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
+    tenant: Annotated[str, typer.Option(help="A tenant that there is.")] = "loadtest-0001",
+    payer: Annotated[str, typer.Option(help="One of its payers.")] = "payer-0001",
+    to: Annotated[str, typer.Option(metavar="NUMBER", help="Whom to call, E.164.")] = TO_NUMBER,
+) -> None:
+    """Writes the body of one unary Authorize, for other load generators, as h2load.
+
+    Each request with it is the same call, and gets the first one's answer again: it tells rates, not decisions.
+
+    Example: talktime loadtest body request.bin
+    """
+    file.write_bytes(body_of(tenant, payer, to))
+
+
 def _ran(work: Coroutine[Any, Any, T]) -> T:
     """Runs it to its end, or until somebody interrupts it."""
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+async def _judge(judging: Judging) -> list[Judged]:
+    def begun(names: Sequence[str]) -> None:
+        sys.stderr.write(f"{', '.join(names)} …\n")
+        sys.stderr.flush()
+
+    scale = QUICK if judging.quick else FULL
+    return await judge(judging.only or (), scale, judging.fsync, begun)
 
 
 async def _run(whom: Whom, scene: Scene, load: Load, shown: Shown, *, cent: bool) -> Outcome:

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from talktime_loadtest.lanes import ExchangeLane, UnaryLane
+from talktime_loadtest.client_lane import ClientLane
+from talktime_loadtest.lanes import ExchangeLane, Lane, UnaryLane
 from talktime_loadtest.orders import Orders, Protocol
 from talktime_loadtest.pacing import ClosedLoop, OpenLoop
 from talktime_loadtest.work import Work
@@ -23,6 +24,13 @@ ANSWERS_LIMIT_S = 5.0
 SETTLE_LIMIT_S = 60.0
 LOOK_EVERY_S = 0.01
 SETTLED_TOGETHER = 64
+LANES: dict[Protocol, type[Lane]] = {
+    Protocol.EXCHANGE: ExchangeLane,
+    Protocol.UNARY: UnaryLane,
+    Protocol.JSON: UnaryLane,
+    Protocol.CLIENT: ClientLane,
+    Protocol.CLIENT_UNARY: ClientLane,
+}
 
 
 def main() -> None:
@@ -53,14 +61,14 @@ class Generator:
         self._tell = tell
         self._go = go
         self._work = Work(orders)
-        self._lanes: list[ExchangeLane | UnaryLane] = []
+        self._lanes: list[Lane] = []
         self._phase = 0
         self._cut_s = 0.0
 
     async def run(self) -> None:
         """Loads; tells `ready`, then slices, then `books`."""
         orders = self._orders
-        kind = ExchangeLane if orders.protocol is Protocol.EXCHANGE else UnaryLane
+        kind = LANES[orders.protocol]
         room = max(1, orders.in_flight // orders.lanes)
         self._lanes = [kind(orders, self._work, room) for _ in range(orders.lanes)]
         await asyncio.gather(*(lane.open() for lane in self._lanes))
@@ -75,15 +83,15 @@ class Generator:
         await self._until_answered(ANSWERS_LIMIT_S)
         await self._settle_what_is_open()
         for lane in self._lanes:
-            lane.give_up()
+            await lane.give_up()
         self._tell({"books": self._books(cpu_s, getattr(pace, "latest_s", 0.0))})
 
     def _pace(self) -> ClosedLoop | OpenLoop:
         orders = self._orders
         if not orders.rate_per_s:
-            return ClosedLoop([*self._lanes], self._work, orders.per_message)
+            return ClosedLoop(self._lanes, self._work, orders.per_message)
         return OpenLoop(
-            [*self._lanes],
+            self._lanes,
             self._work,
             orders.rate_per_s,
             per_message=orders.per_message,
@@ -130,7 +138,7 @@ class Generator:
         """Ends the calls that the load left open, and what waits to be asked again."""
         self._work.finishing = True
         together = min(SETTLED_TOGETHER, self._lanes[0].free)
-        pace = ClosedLoop([*self._lanes], self._work, together)
+        pace = ClosedLoop(self._lanes, self._work, together)
         pace.start()
         await self._until_answered(SETTLE_LIMIT_S)
         pace.stop()

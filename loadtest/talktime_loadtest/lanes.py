@@ -17,6 +17,7 @@ from talktime_loadtest.orders import Orders, Protocol
 from talktime_loadtest.wire import LOST, OK, STATUS_NAMES, WRONG_ANSWER, Call, Wire
 from talktime_loadtest.work import Asked, Work, answer_of_json
 
+TIMEOUT = "2000m"
 REOPEN_AFTER_S = 0.05
 REPEAT_AFTER_S = 0.05
 _FIELDS = {
@@ -39,7 +40,7 @@ class Lane:
     """
 
     def __init__(self, orders: Orders, work: Work, room: int) -> None:
-        self.free = room
+        self.free = self._room = room
         self.refill: Callable[[], None] = lambda: None
         self.over = False
         self._orders = orders
@@ -52,12 +53,21 @@ class Lane:
         """Whether operations can be sent now."""
         raise NotImplementedError
 
+    @property
+    def in_flight(self) -> int:
+        """Operations without their answer yet."""
+        return self._room - self.free
+
     async def open(self) -> None:
         """Connects."""
         raise NotImplementedError
 
     def send(self, asked_together: list[Asked]) -> None:
         """Sends operations; there is room for them."""
+        raise NotImplementedError
+
+    async def give_up(self) -> None:
+        """Counts what was never answered, and hangs up."""
         raise NotImplementedError
 
     def reopen(self) -> None:
@@ -89,7 +99,10 @@ class Lane:
 
     def _headers(self, path: str) -> bytes:
         orders = self._orders
-        fields = {"authorization": f"Bearer {orders.token}"} if orders.token else {}
+        # As a client that waits as long as the service allows; a stream has no end in time.
+        fields = {} if path == EXCHANGE else {"grpc-timeout": TIMEOUT}
+        if orders.token:
+            fields["authorization"] = f"Bearer {orders.token}"
         if orders.protocol is Protocol.JSON:
             fields["content-type"] = "application/json"
         return header_block(path, f"{orders.host}:{orders.port}", fields)
@@ -120,11 +133,6 @@ class ExchangeLane(Lane):
         """Whether messages can be sent now."""
         return self._call is not None
 
-    @property
-    def in_flight(self) -> int:
-        """Operations without their answer yet."""
-        return len(self._flight)
-
     def send(self, asked_together: list[Asked]) -> None:
         """Sends a message."""
         assert self._wire is not None
@@ -140,7 +148,7 @@ class ExchangeLane(Lane):
         self.free -= len(asked_together)
         self._wire.send(self._call, b"".join(parts))
 
-    def give_up(self) -> None:
+    async def give_up(self) -> None:
         """Counts what was never answered, and hangs up."""
         self.over = True
         self._lose("NO_ANSWER")
@@ -197,7 +205,6 @@ class UnaryLane(Lane):
         self._json = orders.protocol is Protocol.JSON
         self._blocks = {kind: self._headers(f"{SERVICE}/{RPC[kind]}") for kind in Kind}
         self._wire: Wire | None = None
-        self.in_flight = 0
 
     @property
     def ready(self) -> bool:
@@ -216,13 +223,12 @@ class UnaryLane(Lane):
         """Starts calls."""
         assert self._wire is not None
         self.free -= len(asked_together)
-        self.in_flight += len(asked_together)
         for asked in asked_together:
             template, call_id = asked.template, asked.call_id
             body = template.request_json(call_id) if self._json else template.fixed + call_id
             self._wire.call(asked, body, self._blocks[asked.kind])
 
-    def give_up(self) -> None:
+    async def give_up(self) -> None:
         """Counts what was never answered, and hangs up."""
         self.over = True
         if self._wire:
@@ -237,7 +243,6 @@ class UnaryLane(Lane):
 
     def _ended(self, call: Call) -> None:
         asked: Any = call.mark
-        self.in_flight -= 1
         if call.status != OK:
             self.failed(asked, call.status)
             return

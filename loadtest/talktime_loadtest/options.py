@@ -18,7 +18,9 @@ from talktime_loadtest.orders import Protocol, Shape
 from talktime_loadtest.preparing import Scene, Service
 from talktime_loadtest.running import Load
 from talktime_loadtest.services import OPERATOR_TOKEN, Wanted
+from talktime_loadtest.targets.table import TARGETS
 
+TO_NUMBER = "+442079460018"
 LAST_CENT = "last-cent"
 SHAPES = (*(str(shape) for shape in Shape), LAST_CENT)
 ENGINES = ("auto", "envoy", "grpcio")
@@ -131,9 +133,7 @@ class What:
     payer: Annotated[
         list[str] | None, _option(_WHAT, help="Payers that there are; repeat for more.")
     ] = None
-    to: Annotated[str, _option(_WHAT, metavar="NUMBER", help="Whom to call, E.164.")] = (
-        "+442079460018"
-    )
+    to: Annotated[str, _option(_WHAT, metavar="NUMBER", help="Whom to call, E.164.")] = TO_NUMBER
 
     def scene(self) -> Scene:
         """Tenants and payers."""
@@ -246,6 +246,31 @@ class Shown:
     as_json: Annotated[bool, _option(_SHOWN, "--json", help="One JSON document, for programs.")] = (
         False
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Which targets, how thoroughly."""
+
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="This target; repeat for more.")
+    ] = None
+    repeat: Annotated[int, typer.Option(min=1, max=100, help="The whole table so often.")] = 1
+    fsync: Annotated[
+        str, typer.Option(help="When the store makes writes durable: everysec or always.")
+    ] = "everysec"
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Everything smaller: whether it runs, not how fast.")
+    ] = False
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, for programs.")] = (
+        False
+    )
+
+    def check(self) -> None:
+        """Refuses names that there are not."""
+        _one_of("--fsync", self.fsync, FSYNCS)
+        for name in self.only or ():
+            _one_of("--only", name, tuple(TARGETS))
 
 
 def command(app: typer.Typer, name: str, *groups: type) -> Callable[..., Callable[..., None]]:

@@ -7,9 +7,12 @@ by the difference between the service's books before and after it.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from talktime import AsyncClient, Payer, RateRow, Tenant
 from talktime_loadtest.asking import Terms
+
+T = TypeVar("T")
 
 TIMEOUT_S = 2.0
 AT_ONCE = 16
@@ -84,8 +87,8 @@ class Scene:
 
     def stage(self) -> Stage:
         """The names of all."""
-        tenants = self.tenant_ids or _numbered(self.prefix, self.tenants)
-        payers = self.payer_ids or _numbered("payer", self.payers)
+        tenants = self.tenant_ids or numbered(self.prefix, self.tenants)
+        payers = self.payer_ids or numbered("payer", self.payers)
         return Stage(tenants, payers, self.currency_code, self.terms)
 
 
@@ -109,11 +112,11 @@ async def put_rates(operator: AsyncClient, stage: Stage, rows: Iterable[RateRow]
     await operator.activate_rate_deck(version, stored)
 
 
-async def each(names: Iterable[str], make: Callable[[str], Awaitable[None]]) -> None:
+async def each(names: Iterable[T], make: Callable[[T], Awaitable[None]]) -> None:
     """Does it for all names, a few at a time."""
     room = asyncio.Semaphore(AT_ONCE)
 
-    async def one(name: str) -> None:
+    async def one(name: T) -> None:
         async with room:
             await make(name)
 
@@ -133,5 +136,6 @@ async def _tenant(operator: AsyncClient, stage: Stage, name: str, scene: Scene, 
         await operator.add_funds(f"loadtest-{run}", scene.funds_micros, tenant_id=name)
 
 
-def _numbered(prefix: str, count: int) -> tuple[str, ...]:
+def numbered(prefix: str, count: int) -> tuple[str, ...]:
+    """Names with numbers, from 1 on."""
     return tuple(f"{prefix}-{number:04}" for number in range(1, count + 1))

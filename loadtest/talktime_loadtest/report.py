@@ -83,7 +83,7 @@ def _tiles(outcome: Outcome) -> str:
         ("bad" if errors else "good", f"{errors:,}", "errors"),
     ]
     if outcome.ratio is not None:
-        tiles.append(("", f"{outcome.ratio:.2f} x", "the bare echo's rate"))
+        tiles.append(("", f"{outcome.ratio:.2f} x", "of the bare echo"))
     shown = (
         f'<div class="tile {look}"><b>{big}</b><span>{small}</span></div>'
         for look, big, small in tiles

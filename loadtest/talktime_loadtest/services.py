@@ -1,6 +1,7 @@
 """Services to be measured, started through the command line as an operator would, each in a folder of its own."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -19,7 +20,6 @@ START_LIMIT_S = 60.0
 STOP_LIMIT_S = 20.0
 LOOK_EVERY_S = 0.01
 ECHO = "talktime_loadtest.echo:open_app"
-FLOOR_TOKEN = "floor"
 OPERATOR_TOKEN = "operator.token"
 
 
@@ -47,6 +47,7 @@ class Running:
     store_url: str
     pid: int
     start_seconds: float
+    floor: bool = False
 
     def family(self) -> set[int]:
         """The pids of the service and all that it has started."""
@@ -62,7 +63,9 @@ async def started(wanted: Wanted) -> AsyncIterator[Running]:
         process = await _start(wanted, Path(folder))
         try:
             told = await _told(process, Path(folder))
-            yield _running(process, told, Path(folder), time.monotonic() - began)
+            took_s = time.monotonic() - began
+            running = _running(process, told, Path(folder), took_s)
+            yield dataclasses.replace(running, floor=wanted.floor)
         finally:
             await _stop(process)
 
@@ -105,7 +108,7 @@ def _running(
 ) -> Running:
     state = folder / "state"
     kept = state / OPERATOR_TOKEN
-    token = kept.read_text().strip() if kept.exists() else FLOOR_TOKEN
+    token = kept.read_text().strip()
     service = Service(str(told["address"]), token)
     return Running(
         service, str(told["engine"]), f"unix://{state / 'run' / 'store'}", process.pid, took_s

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 ANSWER_LIMIT_S = 10.0
 DEFAULT_PORT = 6379
+LINE_BYTES = 16 * 1024 * 1024
 
 
 class StoreSaid(Exception):
@@ -22,17 +23,19 @@ class StoreFacts:
 
     def __init__(self, url: str) -> None:
         """`unix://PATH` or `redis://[:PASSWORD@]HOST[:PORT]`."""
-        self._url = url
+        self.url = url
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Self:
-        parts = urlsplit(self._url)
+        parts = urlsplit(self.url)
         if parts.scheme == "unix":
-            self._reader, self._writer = await asyncio.open_unix_connection(parts.path)
+            self._reader, self._writer = await asyncio.open_unix_connection(
+                parts.path, limit=LINE_BYTES
+            )
         else:
             host, port = parts.hostname or "127.0.0.1", parts.port or DEFAULT_PORT
-            self._reader, self._writer = await asyncio.open_connection(host, port)
+            self._reader, self._writer = await asyncio.open_connection(host, port, limit=LINE_BYTES)
         if parts.password:
             names = [unquote(parts.username)] if parts.username else []
             await self.ask("AUTH", *names, unquote(parts.password))
@@ -53,6 +56,12 @@ class StoreFacts:
         self._writer.write(head + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
         async with asyncio.timeout(ANSWER_LIMIT_S):
             return await self._answer()
+
+    async def overhear(self, lines: list[bytes]) -> None:
+        """Adds a line for whatever anybody asks of the store, until it is cancelled; for measurements only, as it costs."""
+        await self.ask("MONITOR")
+        while line := await self._reader.readline():
+            lines.append(line)
 
     async def info(self, section: str) -> dict[str, str]:
         """A section of INFO."""

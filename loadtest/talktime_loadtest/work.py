@@ -24,9 +24,11 @@ DROPPED = "DROPPED_BY_GENERATOR"
 NOT_THE_SAME = "NOT_THE_FIRST_ANSWER"
 PATTERN = 1_000
 BIG_SHARE = 10  # one call in so many is not the big tenant's
-MOST_TEMPLATES = 20_000
+MOST_TEMPLATES = 200_000
 # After these the operation may be asked again with its id; see the client's retry.py.
-WORTH_REPEATING = frozenset({"UNAVAILABLE", LOST, "RESET", "DEADLINE_EXCEEDED", "UNKNOWN"})
+WORTH_REPEATING = frozenset(
+    {"UNAVAILABLE", LOST, "RESET", "DEADLINE_EXCEEDED", "UNKNOWN", "HTTP_503", "HTTP_504"}
+)
 
 _AUTHORIZED = pb.OUTCOME_AUTHORIZED
 _REFUSED = pb.OUTCOME_REFUSED
