@@ -13,13 +13,15 @@ Ask whether a call may start, extend it while it runs, and settle it when it end
             receipt = client.settle(call.call_id, duration_seconds=754)
             print("charged:", receipt.charged_micros)
 
-The same without blocking; a bridge that asks about many calls at once puts them on one stream:
+The same without blocking; calls that are under way at the same time share a stream by themselves, many in a message:
 
     async with AsyncClient("calls.example.net:7788", token) as client:
-        async with client.exchange() as stream:
-            legs = await asyncio.gather(
-                *(stream.authorize("organizer", "CONF_OUT", number) for number in numbers)
-            )
+        legs = await asyncio.gather(
+            *(client.authorize("organizer", "CONF_OUT", number) for number in numbers)
+        )
+
+Such calls have no order among them. A stream of one's own, `async with client.exchange() as stream`, carries a
+tenant's operations out in the order in which they were asked.
 
 A refusal is an answer. A failure is a TalktimeError, which says whether the operation was applied; see
 errors.py. Only an unavailable service is asked again, with the same id, within `timeout_s`; see retry.py.

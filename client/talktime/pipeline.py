@@ -37,7 +37,15 @@ MAX_IN_FLIGHT = 256
 _CLOSE_TIMEOUT_S = 2 * MAX_TIMEOUT_S
 # What a proxy or the transport says of a stream that it cut; and gRPC itself, whose write puts its own INTERNAL
 # in place of the status when it meets a stream just ended (its issue 36066).
-_CUT = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED})
+_CUT = frozenset(
+    {
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    }
+)
+# What is said of a stream that was not begun; then calls may still be RPCs of their own.
 _REFUSED = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 

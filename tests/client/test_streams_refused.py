@@ -86,9 +86,10 @@ async def test_a_service_with_too_many_streams_is_asked_by_rpcs(server: LyingSer
         lambda context: None,
         lambda context: fail(context, Fails(Code.INTERNAL)),
         lambda context: fail(context, Fails(Code.UNKNOWN)),
+        lambda context: fail(context, Fails(Code.DEADLINE_EXCEEDED)),
         lambda context: fail(context, Fails(Code.UNAVAILABLE)),
     ],
-    ids=["a clean end", "internal", "unknown", "unavailable"],
+    ids=["a clean end", "internal", "unknown", "deadline exceeded", "unavailable"],
 )
 async def test_a_proxy_that_cuts_streams_is_passed_by_rpcs(
     client: AsyncClient, server: LyingServer, cut: Callable[[Context], None]
