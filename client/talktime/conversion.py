@@ -30,7 +30,10 @@ _NANOS_PER_SECOND = 1_000_000_000
 
 def read(kind: type[T], message: Message, **known: Any) -> T:
     """A message as a value of `kind`; `known` gives the fields that the message lacks, as the id asked about."""
-    return _read(kind, message, known)
+    # Neither class is a Hashable to mypy; hence Any.
+    classes: tuple[Any, Any] = kind, type(message)
+    value: T = _reader(*classes, tuple(known))(message, known)
+    return value
 
 
 def write(value: Any, message: Message) -> None:
@@ -84,13 +87,6 @@ def _enum_of(message: Any, name: str) -> Any:
 def _prefix(descriptor: Any) -> str:
     zero: str = descriptor.values_by_number[0].name
     return zero.removesuffix("UNSPECIFIED")
-
-
-def _read(kind: Callable[..., T], message: Message, known: Known) -> T:
-    # A message's class is no Hashable to mypy, for messages are not.
-    of: Any = type(message)
-    value: T = _reader(kind, of, tuple(known))(message, known)
-    return value
 
 
 @cache
