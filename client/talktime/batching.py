@@ -28,6 +28,8 @@ T = TypeVar("T")
 MOST_IN_FLIGHT = 1024
 # Streams in a row that break before they answer: one may meet a restart.
 _MOST_VAIN = 2
+# An idle stream ends with a word to the service, which has so long to answer it.
+_FAREWELL_S = 0.2
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 600.0
 
@@ -66,7 +68,10 @@ class Batches:
 
     async def stop(self) -> None:
         """Ends the stream; calls under way end with Cancelled."""
-        await self._stream.stop()
+        if self._under_way:
+            await self._stream.stop()
+        else:
+            await self._stream.close(_FAREWELL_S)
 
     @property
     def _streams(self) -> bool:

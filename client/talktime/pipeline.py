@@ -123,12 +123,12 @@ class Exchange:
         """How many answers have come so far."""
         return self._operations.answers
 
-    async def close(self) -> None:
+    async def close(self, within_s: float = _CLOSE_TIMEOUT_S) -> None:
         """Lets the operations under way finish, then ends the stream."""
         self._closing = True
         self._operations.ready.set()
         if self._runner is not None:
-            await asyncio.wait([self._runner], timeout=_CLOSE_TIMEOUT_S)
+            await asyncio.wait([self._runner], timeout=within_s)
         await self.stop()
 
     async def stop(self) -> None:

@@ -40,7 +40,7 @@ from talktime import (
 from talktime.v1 import authorization_service_pb2 as pb
 from talktime.v1 import status_pb2
 
-SOON = RetrySettings(first_wait_s=0.001, longest_wait_s=0.002)
+SOON = RetrySettings(first_wait_s=0.001, longest_wait_s=0.002, budget_tokens=1_000)
 
 
 @pytest.fixture
@@ -238,6 +238,26 @@ async def test_closing_ends_calls_under_way_with_what_is_known_of_them(
     assert [e.outcome for e in ended].count(Applied.NOT_APPLIED) == 1_099 - batching.MOST_IN_FLIGHT
     with pytest.raises(RuntimeError, match="closed"):
         await ask(client, 1)
+
+
+async def test_closing_ends_an_idle_stream_with_a_word_to_the_service(
+    server: LyingServer, book: Book
+) -> None:
+    async with AsyncClient(server.target, "secret", timeout_s=2.0) as client:
+        await granted(client, range(5))
+    assert await asyncio.to_thread(book.ended.wait, 2)
+
+
+async def test_closing_does_not_wait_for_a_service_that_is_silent(
+    server: LyingServer, book: Book
+) -> None:
+    server.serve = answering(book, lambda o: None)
+    client = AsyncClient(server.target, "secret", timeout_s=0.1)
+    await asyncio.gather(ask(client, 1), failure(client, 2))
+    server.serve = stuck
+    began_s = time.monotonic()
+    await client.close()
+    assert time.monotonic() - began_s < 1
 
 
 LEAVES = """
