@@ -52,7 +52,7 @@ class ClientLane(Lane):
 
     async def give_up(self) -> None:
         """Ends what is still under way, and hangs up."""
-        self.over = True
+        await super().give_up()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

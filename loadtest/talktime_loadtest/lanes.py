@@ -67,8 +67,11 @@ class Lane:
         raise NotImplementedError
 
     async def give_up(self) -> None:
-        """Counts what was never answered, and hangs up."""
-        raise NotImplementedError
+        """Counts what was never answered, and hangs up; nothing is sent any more."""
+        self.over = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
 
     def reopen(self) -> None:
         """Connects again, as often as it takes; nothing when that is under way or the load is over."""
@@ -149,8 +152,8 @@ class ExchangeLane(Lane):
         self._wire.send(self._call, b"".join(parts))
 
     async def give_up(self) -> None:
-        """Counts what was never answered, and hangs up."""
-        self.over = True
+        """As every lane, with its connection."""
+        await super().give_up()
         self._lose("NO_ANSWER")
         if self._wire:
             self._wire.close()
@@ -229,8 +232,8 @@ class UnaryLane(Lane):
             self._wire.call(asked, body, self._blocks[asked.kind])
 
     async def give_up(self) -> None:
-        """Counts what was never answered, and hangs up."""
-        self.over = True
+        """As every lane, with its connection."""
+        await super().give_up()
         if self._wire:
             self._wire.lose("NO_ANSWER")
             self._wire.close()

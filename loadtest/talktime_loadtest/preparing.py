@@ -9,13 +9,24 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from talktime import AsyncClient, Payer, RateRow, Tenant
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from talktime import (
+    AsyncClient,
+    DeadlineExceeded,
+    Payer,
+    RateRow,
+    Tenant,
+    TooMuch,
+    Unavailable,
+)
 from talktime_loadtest.asking import Terms
 
 T = TypeVar("T")
 
 TIMEOUT_S = 2.0
 AT_ONCE = 16
+ATTEMPTS = 6
 COUNTRY = "US"
 COMMON_TERMS = Terms("+442079460018")
 # May call anywhere, and credits pay.
@@ -116,9 +127,19 @@ async def each(names: Iterable[T], make: Callable[[T], Awaitable[None]]) -> None
     """Does it for all names, a few at a time."""
     room = asyncio.Semaphore(AT_ONCE)
 
+    @retry(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential(0.1, max=2.0),
+        retry=retry_if_exception_type((Unavailable, DeadlineExceeded, TooMuch)),
+        reraise=True,
+    )
+    async def patiently(name: T) -> None:
+        # Everything that is made here is safe to make twice.
+        await make(name)
+
     async def one(name: T) -> None:
         async with room:
-            await make(name)
+            await patiently(name)
 
     async with asyncio.TaskGroup() as tasks:
         for name in names:

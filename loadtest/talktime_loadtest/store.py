@@ -63,7 +63,7 @@ class StoreFacts:
         while line := await self._reader.readline():
             lines.append(line)
 
-    async def info(self, section: str) -> dict[str, str]:
+    async def told(self, section: str) -> dict[str, str]:
         """A section of INFO."""
         lines = str(await self.ask("INFO", section)).splitlines()
         pairs = [line.partition(":") for line in lines if ":" in line]
@@ -71,7 +71,7 @@ class StoreFacts:
 
     async def persistence(self) -> str:
         """How writes are kept, in words for people."""
-        kept = await self.info("persistence")
+        kept = await self.told("persistence")
         if kept.get("aof_enabled") != "1":
             return "no AOF"
         try:
@@ -82,7 +82,7 @@ class StoreFacts:
 
     async def cpu_s(self) -> float:
         """Processor time of the store's main thread, where it tells that apart; else of all its threads."""
-        used = await self.info("cpu")
+        used = await self.told("cpu")
         names = ("used_cpu_user_main_thread", "used_cpu_sys_main_thread")
         if names[0] not in used:
             names = ("used_cpu_user", "used_cpu_sys")
@@ -90,7 +90,7 @@ class StoreFacts:
 
     async def memory_bytes(self) -> int:
         """Bytes in use for what it keeps."""
-        return int((await self.info("memory"))["used_memory"])
+        return int((await self.told("memory"))["used_memory"])
 
     async def _answer(self) -> Any:
         line = (await self._reader.readline()).rstrip(b"\r\n")

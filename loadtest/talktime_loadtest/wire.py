@@ -178,7 +178,7 @@ class Wire(asyncio.Protocol):
             if size < end:
                 break
             if kind == DATA:
-                self._took_data(flags, number, data[begin:end])
+                self._took_body(flags, number, data[begin:end])
             else:
                 self._took(kind, flags, number & WIDEST_WINDOW, data[begin:end])
             at = end
@@ -186,7 +186,7 @@ class Wire(asyncio.Protocol):
         if self._read:
             self._read()
 
-    def _took_data(self, flags: int, number: int, payload: bytes) -> None:
+    def _took_body(self, flags: int, number: int, payload: bytes) -> None:
         size = len(payload)
         self._unread += size
         if self._unread > REOPEN_AFTER_BYTES:

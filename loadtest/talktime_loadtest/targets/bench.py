@@ -36,7 +36,7 @@ class Scale:
 
 
 FULL = Scale()
-QUICK = Scale(0.5, 0.25, 1, 20, 2_000, 1_000, 2_000, 2_000, 1_000, 4_000)
+QUICK = Scale(0.5, 0.25, 1, 5, 2_000, 1_000, 2_000, 1_000, 1_000, 4_000)
 
 
 @dataclass(frozen=True, slots=True)

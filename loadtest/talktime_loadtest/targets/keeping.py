@@ -88,5 +88,5 @@ async def _priced_by(operator: AsyncClient, stage: Stage) -> str:
 async def _serving(service: Running) -> set[int]:
     """The pids that serve: neither the command nor the store."""
     async with StoreFacts(service.store_url) as store:
-        told = await store.info("server")
+        told = await store.told("server")
     return service.family() - {service.pid, int(told["process_id"])}

@@ -55,7 +55,7 @@ async def store_rate(service: Running, stage: Stage, load: Load) -> Finding:
 async def _second(first: StoreFacts) -> AsyncIterator[StoreFacts]:
     """A store that holds what the first holds now, and keeps its writes as that does."""
     await first.ask("SAVE")
-    program = (await first.info("server"))["executable"]
+    program = (await first.told("server"))["executable"]
     _, folder = await first.ask("CONFIG", "GET", "dir")
     _, name = await first.ask("CONFIG", "GET", "dbfilename")
     _, fsync = await first.ask("CONFIG", "GET", "appendfsync")
@@ -90,7 +90,7 @@ async def _answering(url: str) -> StoreFacts:
 async def _keep_writes(store: StoreFacts) -> None:
     await store.ask("CONFIG", "SET", "appendonly", "yes")
     deadline = time.monotonic() + START_LIMIT_S
-    while (await store.info("persistence")).get("aof_rewrite_in_progress") != "0":
+    while (await store.told("persistence")).get("aof_rewrite_in_progress") != "0":
         if time.monotonic() > deadline:
             raise TimeoutError("the second store did not begin its AOF")
         await asyncio.sleep(LOOK_EVERY_S)
