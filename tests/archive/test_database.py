@@ -82,6 +82,48 @@ async def test_nobody_else_reads_the_file(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_one_that_opens_itself_does_so_with_the_first_question(archive_url: str) -> None:
+    database = Database(archive_url, opens_itself=True)
+    assert database.missing == database.embedded
+    counted = await asyncio.gather(*(_count(database) for _ in range(4)))
+    assert counted == [0, 0, 0, 0]
+    await database.close()
+
+
+async def test_one_that_opens_itself_may_be_told_of_a_question_before_it_comes(
+    archive_url: str,
+) -> None:
+    database = Database(archive_url, opens_itself=True)
+    for _ in range(2):
+        database.expect()
+    assert await _count(database) == 0
+    await database.close()
+
+
+async def test_one_that_nobody_asked_closes_though_it_was_about_to_open(archive_url: str) -> None:
+    database = Database(archive_url, opens_itself=True)
+    database.expect()
+    await database.close()
+
+
+async def test_one_that_opens_itself_says_so_when_it_cannot(archive_url: str) -> None:
+    maker, database = Database(archive_url), Database(archive_url, opens_itself=True)
+    await maker.open()
+    async with maker.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.expect()
+    for _ in range(2):
+        with pytest.raises(ArchiveAway):
+            await _count(database)
+    for each in (maker, database):
+        await each.close()
+
+
+async def _count(database: Database) -> int:
+    async with database.connect() as connection:
+        return int((await connection.execute(text("SELECT count(*) FROM facts"))).scalar() or 0)
+
+
 async def test_a_newer_archive_is_refused(archive_url: str) -> None:
     database = Database(archive_url)
     await database.open()

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from talktime_server.archive import schema
 from talktime_server.archive.chain import next_hash
 from talktime_server.archive.derived import Derived, Sums
+from talktime_server.archive.inserting import inserting
 from talktime_server.archive.lines import ABOUT_CALLS, OWN, Line, Row, row_of
 from talktime_server.ledger.entries import Entry
 
@@ -188,8 +188,7 @@ async def _put(
     """Adds rows, or puts them in place of those with the same key; `added` columns are added up."""
     if not rows:
         return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table)
+    statement = inserting(connection, table)
     keys = [column.name for column in table.primary_key]
     rest = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
     rest |= {name: table.c[name] + statement.excluded[name] for name in added}

@@ -11,7 +11,7 @@ connection is open, by all who may never need it.
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ class Database:
         self._opens_later = opens_itself
         self._engine: Engine | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._coming: asyncio.Task[None] | None = None
 
     @property
     def embedded(self) -> bool:
@@ -71,8 +72,20 @@ class Database:
                     raise
                 await asyncio.sleep(OPENING_AGAIN_S)
 
+    def expect(self) -> None:
+        """Says that a question will come soon: one that opens itself does so meanwhile."""
+        if self._opens_later and self._coming is None:
+            self._coming = asyncio.create_task(self._come())
+
+    async def _come(self) -> None:
+        with suppress(ArchiveAway):  # it is logged, and the question itself tries again
+            await self._ready()
+
     async def close(self) -> None:
         """Closes every connection."""
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.wait([self._coming])
         if self._engine is not None:
             await self._engine.reader.dispose()
 

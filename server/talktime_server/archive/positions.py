@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from talktime_server.archive.database import Database
+from talktime_server.archive.inserting import inserting
 from talktime_server.archive.places import START
 from talktime_server.archive.schema import balances, facts, shard_positions
 from talktime_server.failure import Unsafe
@@ -78,7 +78,7 @@ async def move(connection: AsyncConnection, reached: Mapping[int, str], now_ms: 
 
 async def put_fact(connection: AsyncConnection, name: str, value: str) -> None:
     """Notes what is true of the archive as a whole."""
-    statement = _dialect(connection).insert(facts).values(name=name, value=value)
+    statement = inserting(connection, facts).values(name=name, value=value)
     change = statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
     await connection.execute(change)
 
@@ -108,8 +108,4 @@ async def _archive_id(connection: AsyncConnection) -> str:
 
 def _insert(connection: AsyncConnection, table: Any) -> Any:
     """Adds what is not there yet."""
-    return _dialect(connection).insert(table).on_conflict_do_nothing()
-
-
-def _dialect(connection: AsyncConnection) -> Any:
-    return sqlite if connection.dialect.name == "sqlite" else postgresql
+    return inserting(connection, table).on_conflict_do_nothing()

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from talktime_server.archive.inserting import inserting
 
 Row = Mapping[str, Any]
 
@@ -13,13 +14,13 @@ Row = Mapping[str, Any]
 async def add_missing(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
     """Adds rows; those whose key is there already stay as they are."""
     if rows:
-        await connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
+        await connection.execute(inserting(connection, table).on_conflict_do_nothing(), list(rows))
 
 
 async def put(connection: AsyncConnection, table: Table, row: Row) -> None:
     """Adds a row, or replaces the one with its key in all that it names."""
     key = [column.name for column in table.primary_key.columns]
-    insert = _insert(connection, table).values(**row)
+    insert = inserting(connection, table).values(**row)
     rest = {name: insert.excluded[name] for name in row if name not in key}
     await connection.execute(insert.on_conflict_do_update(index_elements=key, set_=rest))
 
@@ -30,8 +31,3 @@ async def see_what_others_write(connection: AsyncConnection) -> None:
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
-
-
-def _insert(connection: AsyncConnection, table: Table) -> Any:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)

@@ -1,6 +1,7 @@
 """What the rows of AccountService have in common: who may ask, and how an RPC becomes a row of the edge's table."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.message import Message
@@ -49,6 +50,16 @@ def account_method(
         writes=writes,
         timeout_s=timeout_s,
     )
+
+
+def foretold(method: Method, tell: Callable[[], None]) -> Method:
+    """The same row; `tell` is told of each call before it is answered."""
+
+    def answer(request: Any, identity: Identity, left_s: float) -> Awaitable[Message]:
+        tell()
+        return method.answer(request, identity, left_s)
+
+    return replace(method, answer=answer)
 
 
 def account_stream(
