@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -32,14 +33,28 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def service(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with the demo deck and the tests' own deck in force."""
-    running = Service(engine, tmp_path_factory.mktemp("service")).start()
-    try:
-        put_decks(running)
-        yield running
-    finally:
-        running.stop()
+def services(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[Engine], Service]]:
+    """Gives an engine's service, with the demo deck and the tests' own deck in force. Each is started once, when it is first
+    asked for: the tests of the engines take turns.
+    """
+    with contextlib.ExitStack() as stack:
+
+        @cache
+        def service_of(engine: Engine) -> Service:
+            running = Service(engine, tmp_path_factory.mktemp("service")).start()
+            stack.callback(running.stop)
+            put_decks(running)
+            return running
+
+        yield service_of
+
+
+@pytest.fixture(scope="session")
+def service(engine: Engine, services: Callable[[Engine], Service]) -> Service:
+    """The service of the engine whose turn it is."""
+    return services(engine)
 
 
 def put_decks(service: Running) -> None:

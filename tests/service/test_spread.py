@@ -10,7 +10,7 @@ from service.load import answered, clients_of
 from service.site import AT_HOME, LONDON, Site
 from talktime import AsyncClient, Client
 
-CALLERS = 24
+CALLERS = 8
 ROUNDS = 5
 
 
