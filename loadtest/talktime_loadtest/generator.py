@@ -6,6 +6,7 @@ books leave as lines of JSON.
 
 import asyncio
 import dataclasses
+import gc
 import json
 import selectors
 import sys
@@ -24,6 +25,7 @@ ANSWERS_LIMIT_S = 5.0
 SETTLE_LIMIT_S = 60.0
 LOOK_EVERY_S = 0.01
 SETTLED_TOGETHER = 64
+COLLECT_AFTER = 50_000
 LANES: dict[Protocol, type[Lane]] = {
     Protocol.EXCHANGE: ExchangeLane,
     Protocol.UNARY: UnaryLane,
@@ -149,12 +151,20 @@ class Generator:
         return {**books, "asked": operations, "cpu_s": cpu_s, "latest_s": latest_s}
 
 
+def _collect_seldom() -> None:
+    """A collection of all that was prepared would look like a stall of the service."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 50, 1_000)
+
+
 def _tell(told: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
 
 
 def _told_to_go() -> None:
+    _collect_seldom()
     sys.stdin.readline()
 
 
