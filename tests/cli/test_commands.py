@@ -96,7 +96,7 @@ ASKED: list[tuple[str, int, tuple[str, ...], dict[str, object]]] = [
 def test_a_command_answers_people_and_programs(
     served: Shell, typed: str, code: int, words: tuple[str, ...], found: dict[str, object]
 ) -> None:
-    read = served.run(*typed.split())
+    read = served.ask(*typed.split())
     assert (read.code, "Traceback" in read.err) == (code, False), read
     shown = read.out if code in (0, 3) else read.err
     assert all(word in shown for word in words), shown
@@ -110,32 +110,32 @@ def test_a_command_answers_people_and_programs(
 
 def test_a_first_answer_is_given_again(served: Shell) -> None:
     asked = ("call", "authorize", "alice", LONDON, "--id", "again-1")
-    served.run(*asked)
-    assert "the first answer again" in served.run(*asked).out
+    served.ask(*asked)
+    assert "the first answer again" in served.ask(*asked).out
     more = ("call", "extend", "again-1", "60", "--sequence", "1")
-    assert served.run(*more).code == 0
-    assert "the last answer again" in served.run(*more).out
+    assert served.ask(*more).code == 0
+    assert "the last answer again" in served.ask(*more).out
 
 
 def test_the_next_extension_is_found_when_none_is_named(served: Shell) -> None:
-    served.run("call", "authorize", "alice", LONDON, "--id", "talk-1")
+    served.ask("call", "authorize", "alice", LONDON, "--id", "talk-1")
     for total in (660, 720):
-        more = served.run("call", "extend", "talk-1", "60", "--json")
+        more = served.ask("call", "extend", "talk-1", "60", "--json")
         assert more.document["granted_seconds"] == total
 
 
 def test_a_number_is_read_as_it_is_dialled(served: Shell) -> None:
     asked = ("call", "quote", "alice", "020 7946 0018", "--json")
-    assert served.run(*asked, "--region", "GB").document["country"] == "GB"
-    refused = served.run(*asked, "--region", "ZZ")
+    assert served.ask(*asked, "--region", "GB").document["country"] == "GB"
+    refused = served.ask(*asked, "--region", "ZZ")
     assert (refused.code, refused.out) == (2, "")
 
 
 def test_settings_that_are_not_named_stay(served: Shell) -> None:
-    served.run(
+    served.ask(
         "tenant", "put", "wingtip", "--currency", "USD", "--country", "US", "--name", "Wingtip"
     )
-    changed = served.run("tenant", "put", "wingtip", "--default-grant", "700", "--json").document
+    changed = served.ask("tenant", "put", "wingtip", "--default-grant", "700", "--json").document
     assert (changed["display_name"], changed["default_grant_seconds"]) == ("Wingtip", 700)
 
 
@@ -153,16 +153,16 @@ def test_a_token_made_and_revoked_is_noticed(served: Shell) -> None:
 
 
 def test_without_a_tenant_the_answer_names_the_option(served: Shell) -> None:
-    refused = served.run("balance", TALKTIME_TENANT="")
+    refused = served.ask("balance", TALKTIME_TENANT="")
     assert (refused.code, "--tenant" in refused.err) == (2, True)
 
 
 def test_the_operators_token_never_leaves_the_machine(served: Shell) -> None:
-    refused = served.run("balance", "--target", "calls.example.net:7788")
+    refused = served.ask("balance", "--target", "calls.example.net:7788")
     assert (refused.code, "There is no token" in refused.err) == (6, True)
 
 
 def test_the_doctor_finds_the_running_store(served: Shell) -> None:
-    findings = served.run("doctor", "--json").document["findings"]
+    findings = served.ask("doctor", "--json").document["findings"]
     (store,) = [each for each in findings if each["check"] == "store"]
     assert (store["verdict"], "running" in store["found"]) == ("ok", True)

@@ -29,7 +29,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent(served: Shell, tmp_path: Pat
         "44,Twice,0.01,0,60,60,EUR",
     )
     asked = ("rates", "import", file, "--deck", "bad", "--activate")
-    read = served.run(*asked)
+    read = served.ask(*asked)
     assert (read.code, read.out) == (1, "")
     assert "5 faults; nothing was sent" in read.err
     for named in (
@@ -40,7 +40,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent(served: Shell, tmp_path: Pat
         "MIXED_CURRENCY",
     ):
         assert named in read.err
-    faults = served.run(*asked, "--json").error["faults"]
+    faults = served.ask(*asked, "--json").error["faults"]
     assert [(f["line"], f["field"]) for f in faults] == [
         (3, "prefix"),
         (4, "rate_per_minute"),
@@ -48,7 +48,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent(served: Shell, tmp_path: Pat
         (5, "prefix"),
         (5, "currency"),
     ]
-    decks = served.run("rates", "show", "--json").document["decks"]
+    decks = served.ask("rates", "show", "--json").document["decks"]
     assert "bad" not in [each["deck_version"] for each in decks]
 
 
@@ -61,30 +61,30 @@ def test_what_is_no_deck_is_refused(
 ) -> None:
     file = tmp_path / "deck.csv"
     file.write_bytes(content)
-    refused = served.run("rates", "import", str(file), "--deck", "bad")
+    refused = served.ask("rates", "import", str(file), "--deck", "bad")
     assert (refused.code, rule in refused.err) == (1, True)
 
 
 def test_one_fault_is_told_in_the_singular(served: Shell, tmp_path: Path) -> None:
-    refused = served.run("rates", "import", deck(tmp_path), "--deck", "bad")
+    refused = served.ask("rates", "import", deck(tmp_path), "--deck", "bad")
     assert "one fault; nothing was sent" in refused.err
 
 
 def test_a_file_that_is_not_there_is_named(served: Shell, tmp_path: Path) -> None:
-    refused = served.run("rates", "import", str(tmp_path / "none.csv"), "--deck", "bad")
+    refused = served.ask("rates", "import", str(tmp_path / "none.csv"), "--deck", "bad")
     assert (refused.code, "none.csv" in refused.err) == (2, True)
 
 
 def test_a_stored_deck_prices_nothing_until_it_is_activated(served: Shell, tmp_path: Path) -> None:
     file = deck(tmp_path, "81,Japan,0.0045,0,1,1,JPY")
-    stored = served.run("rates", "import", file, "--deck", "jpy-1")
+    stored = served.ask("rates", "import", file, "--deck", "jpy-1")
     assert "talktime rates activate jpy-1" in stored.out
-    assert served.run("rates", "show", "+81312345678", "--json").document["rates"] == []
-    assert served.run("rates", "activate", "jpy-1").code == 0
-    (rate,) = served.run("rates", "show", "+81312345678", "--json").document["rates"]
+    assert served.ask("rates", "show", "+81312345678", "--json").document["rates"] == []
+    assert served.ask("rates", "activate", "jpy-1").code == 0
+    (rate,) = served.ask("rates", "show", "+81312345678", "--json").document["rates"]
     assert rate["rate_per_minute_micros"] == 4_500
     assert (
-        served.run(
+        served.ask(
             "rates", "import", deck(tmp_path, "82,Korea,1,0,1,1,JPY"), "--deck", "jpy-1"
         ).code
         == 7
@@ -93,7 +93,7 @@ def test_a_stored_deck_prices_nothing_until_it_is_activated(served: Shell, tmp_p
 
 def stored(served: Shell, folder: Path, version: str, *rows: str) -> str:
     """A deck in a currency of the test's own."""
-    assert served.run("rates", "import", deck(folder, *rows), "--deck", version).code == 0
+    assert served.ask("rates", "import", deck(folder, *rows), "--deck", version).code == 0
     return version
 
 
@@ -104,9 +104,9 @@ def test_rows_for_calls_that_come_in_are_sent_with_their_origin(
     rows = ("1800,Canada,0.02,0,60,60,CAD,IN,CA", "1800,Others,0.03,0,60,60,CAD,IN,", GOOD_OUT)
     file.write_text("\n".join((f"{HEADER},direction,origin", *rows)) + "\n")
     asked = ("rates", "import", str(file), "--deck", "cad-1", "--activate", "--json")
-    assert served.run(*asked).document["row_count"] == 3
+    assert served.ask(*asked).document["row_count"] == 3
     file.write_text(f"{HEADER},direction,origin\n1800,Canada,0.02,0,60,60,CAD,IN,UK\n")
-    refused = served.run("rates", "import", str(file), "--deck", "cad-2", "--json")
+    refused = served.ask("rates", "import", str(file), "--deck", "cad-2", "--json")
     assert [fault["rule"] for fault in refused.error["faults"]] == ["UNKNOWN_COUNTRY"]
 
 
@@ -116,69 +116,69 @@ GOOD_OUT = "1800,Toll-free,0.01,0,60,60,CAD,,"
 def test_a_deck_is_put_in_force_at_a_time(served: Shell, tmp_path: Path) -> None:
     version = stored(served, tmp_path, "nok-1", "47,Norway,0.01,0,60,60,NOK")
     asked = ("rates", "activate", version, "--at", "2126-12-01T00:00:00Z")
-    planned = served.run(*asked, "--json").document
+    planned = served.ask(*asked, "--json").document
     assert (planned["active"], planned["scopes"]) == (
         False,
         [{"tenant_id": "", "active_time": "2126-12-01T00:00:00Z", "shadow": False}],
     )
-    assert "all, from 2126-12-01 00:00:00 UTC" in served.run(*asked).out
-    assert "all, from 2126-12-01 00:00:00 UTC" in served.run("rates", "show").out
+    assert "all, from 2126-12-01 00:00:00 UTC" in served.ask(*asked).out
+    assert "all, from 2126-12-01 00:00:00 UTC" in served.ask("rates", "show").out
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "2126-12-01", "2126-12-01T00:00:00", "1764547200"])
 def test_a_time_needs_its_zone(served: Shell, text: str) -> None:
-    refused = served.run("rates", "activate", "first", "--at", text)
+    refused = served.ask("rates", "activate", "first", "--at", text)
     assert (refused.code, "2026-12-01T00:00:00Z" in refused.err) == (2, True)
 
 
 def test_a_time_that_is_past_is_refused(served: Shell) -> None:
-    refused = served.run("rates", "activate", "first", "--at", "2026-01-01T00:00:00Z")
+    refused = served.ask("rates", "activate", "first", "--at", "2026-01-01T00:00:00Z")
     assert (refused.code, "leave --at out" in refused.err) == (2, True)
 
 
 def test_a_deck_of_one_tenant_is_named_and_taken_back(served: Shell, tmp_path: Path) -> None:
     """The tenant that the environment names (here contoso) must not narrow what a deck prices by itself."""
     version = stored(served, tmp_path, "usd-own", "44,Own,0.01,0,60,60,USD")
-    own = served.run("rates", "activate", version, "--tenant", "contoso", "--json").document
+    own = served.ask("rates", "activate", version, "--tenant", "contoso", "--json").document
     assert [scope["tenant_id"] for scope in own["scopes"]] == ["contoso"]
-    assert "tenant contoso, from" in served.run("rates", "show").out
-    taken = served.run("rates", "deactivate", "--tenant", "contoso")
+    assert "tenant contoso, from" in served.ask("rates", "show").out
+    taken = served.ask("rates", "deactivate", "--tenant", "contoso")
     assert (taken.code, "Taken out: usd-own" in taken.out) == (0, True)
-    assert "There was none" in served.run("rates", "deactivate", "--tenant", "contoso").out
-    common = served.run("rates", "deactivate", "--json")
+    assert "There was none" in served.ask("rates", "deactivate", "--tenant", "contoso").out
+    common = served.ask("rates", "deactivate", "--json")
     assert common.code == 2
     assert {fault["field"] for fault in common.error["faults"]} == {"currency_code", "shadow"}
     other = stored(served, tmp_path, "sek-1", "46,Sweden,0.01,0,60,60,SEK")
-    assert served.run("rates", "activate", other, "--tenant", "contoso").code == 7
+    assert served.ask("rates", "activate", other, "--tenant", "contoso").code == 7
 
 
 def test_a_shadow_deck_is_reported_on(served: Shell, tmp_path: Path) -> None:
     version = stored(served, tmp_path, "usd-shadow", "44,Shadow,0.06,0,60,60,USD")
-    shadow = served.run("rates", "activate", version, "--shadow", "--json").document
+    shadow = served.ask("rates", "activate", version, "--shadow", "--json").document
     assert (shadow["active"], shadow["scopes"][0]["shadow"]) == (False, True)
     asked = ("call", "authorize", "alice", "+442079460018", "--seconds", "60")
-    assert served.run(*asked).code == 0
+    assert served.ask(*asked).code == 0
 
     def report() -> Any:
-        return served.run("rates", "shadow", version, "--json").document
+        return served.ask("rates", "shadow", version, "--json").document
 
     until(lambda: report()["calls"])
     found = report()
     assert (found["calls"], found["differing_calls"], found["shadow_micros"]) == (1, 1, 60_000)
     assert found["lines"][0]["shadow_destination"] == "Shadow"
-    told = served.run("rates", "shadow", version).out
+    told = served.ask("rates", "shadow", version).out
     assert "Priced differently" in told
     assert "talk time granted and paid by money" in told
     assert "0.06" in told
-    taken = served.run("rates", "deactivate", "--shadow", "--currency", "USD", "--json")
+    taken = served.ask("rates", "deactivate", "--shadow", "--currency", "USD", "--json")
     assert taken.document["taken_out"] == [version]
-    assert served.run("rates", "shadow", "no-such-deck").code == 4
+    assert served.ask("rates", "shadow", "no-such-deck").code == 4
 
 
 def test_the_real_deck_is_stored_whole(served: Shell) -> None:
     if not REAL_DECK.exists():
         pytest.skip("the real deck is not beside this checkout")
-    answer = served.run("rates", "import", str(REAL_DECK), "--deck", "real", "--activate", "--json")
+    answer = served.ask("rates", "import", str(REAL_DECK), "--deck", "real", "--activate", "--json")
     assert answer.document == {
         "deck_version": "real",
         "currency_code": "USD",

@@ -20,7 +20,7 @@ PATIENCE_S = 20.0
 
 def findings(shell: Shell, check: str, **variables: str) -> list[tuple[str, str]]:
     """Verdict and text of each finding of a check."""
-    examined = shell.run("doctor", "--json", TALKTIME_PORT="0", **variables)
+    examined = shell.ask("doctor", "--json", TALKTIME_PORT="0", **variables)
     found = examined.document["findings"]
     return [(each["verdict"], each["found"]) for each in found if each["check"] == check]
 

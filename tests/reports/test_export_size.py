@@ -16,7 +16,7 @@ from talktime_server.archive.database import Database
 from talktime_server.archive.reports import Picked, UsageReports
 from talktime_server.rpc.report_messages import usage_row
 
-ROWS = int(os.environ.get("TALKTIME_EXPORT_ROWS", "200000"))
+ROWS = int(os.environ.get("TALKTIME_EXPORT_ROWS", "60000"))
 MOST_BYTES = 8 * 2**20
 MOST_HOLD_S = 0.05  # usually a tenth of it
 LOOK_EVERY_S = 0.005

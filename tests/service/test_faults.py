@@ -18,7 +18,7 @@ from service.site import LONDON, MINUTE, Site
 from talktime import Client, NotFound, RetrySettings, Unavailable
 from talktime_server.config import Engine
 
-CALLS = 2_000
+CALLS = int(os.environ.get("TALKTIME_FAULT_CALLS", "1000"))
 HEALTH = "/grpc.health.v1.Health/Check"
 EMERGENCY_LIMIT_S = 0.25
 TIMEOUT_S = 1.0
