@@ -1,5 +1,6 @@
 """One serving process from inside, whichever engine it is: opens what it serves, and speaks with the supervisor."""
 
+import gc
 import importlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -49,7 +50,9 @@ class Serving:
         try:
             settings = Settings.read(environ)
             logs.configure(settings.log_level)
-            return cls(settings, await _opener(settings.app)(settings), line)
+            app = await _opener(settings.app)(settings)
+            gc.freeze()  # What is loaded now is for good: a full collection that walked it would hold up calls.
+            return cls(settings, app, line)
         except (BadSetting, StoreAway, TokenFileRefused, Unsafe) as refused:
             # An operator can put these right: the log needs their cause, and no traceback.
             _log.error("cannot_start", why=str(refused), cause=str(refused.__cause__ or ""))
