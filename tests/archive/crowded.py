@@ -41,7 +41,7 @@ class Load:
         """How many lines each tenant has."""
         found = {}
         for world in self.worlds:
-            found[world.tenant.tenant_id] = int(await world.store.command("HGET", world.key, "v"))
+            found[world.tenant.tenant_id] = (await world.account()).version
         return found
 
     async def _live(self, world: World, pause_s: float) -> None:

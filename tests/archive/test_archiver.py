@@ -118,7 +118,7 @@ async def test_a_store_that_was_set_back_writes_nothing_over_what_is_known(
     await live_a_little(world)
     await archived(world, database)
     before = await _count(database)
-    await world.store.command("HINCRBY", world.key, "v", -1)
+    await world.change_account(version=(await world.account()).version - 1)
     await world.fund(7, "other")
     took = await archived(world, database)
     assert await _count(database) == before

@@ -19,6 +19,7 @@ from talktime_server.archive.verify import verify
 from talktime_server.decision import catalog
 from talktime_server.failure import Conflict, Unsafe
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import Account
 from talktime_server.ledger.blocks import block_of
 from talktime_server.ledger.journal import Journal
 from talktime_server.ledger.recharge_rows import Line, Rule, Step, View
@@ -176,12 +177,14 @@ async def _kept(store: Store) -> dict[str, Any]:
 async def _value(store: Store, name: bytes) -> Any:
     kind = await store.command("TYPE", name)
     if kind == b"string":
-        return await store.command("GET", name)
+        stored = await store.command("GET", name)
+        # Calls a second are not counted again: the second of the last one is over.
+        return Account.read(stored)._replace(second=0, started=0) if b":a:" in name else stored
     if kind == b"zset":
         return await store.command("ZRANGE", name, 0, -1, "WITHSCORES")
     assert kind == b"hash"
     found = await store.command("HGETALL", name)
-    # Calls a second are not counted again: the second of the last one is over.
+    # As above, of payers.
     spent = {field: row.rsplit(b" ", 2)[0] for field, row in found.items() if row.count(b" ") == 9}
     # A sum that nothing was added to is not there, or is 0.
     return {field: row for field, row in (found | spent).items() if row != b"0"}

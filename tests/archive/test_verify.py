@@ -81,7 +81,7 @@ async def test_an_archive_that_was_written_anew_is_found_by_its_head(
 async def _unguarded(world: World, database: Database) -> Rows:
     """An archive that its database does not guard any more, and all that is in it."""
     await live_a_little(world, "1")
-    await world.store.command("HSET", world.key, "rt", "9000000")
+    await world.change_account(trigger_micros=9_000_000)
     await live_a_little(world, "2")
     await archived(world, database)
     async with database.begin() as connection:

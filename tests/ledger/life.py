@@ -176,7 +176,7 @@ class Life:
         now_ms = month_end_ms - chance.choice([1, 30_000, 600_000, 3_600_000, 15 * DAY_MS])
         await world.stop_clock_at(now_ms)
         model = PlainLedger(world.tenant, now_ms, await world.epoch())
-        model.entries = int(await world.store.command("HGET", world.key, "v"))
+        model.entries = (await world.account()).version
         life = cls(world, model, [])
         await life.ask(Operation("fund", "first", (chance.randint(1, 3000), 1)))
         for name in LICENSES:

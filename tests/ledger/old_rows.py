@@ -56,7 +56,7 @@ async def write_profiles(
     )
     profile = ("pv", "1", "p", tenant, "cur", "USD", "pe", str(1 + len(licenses)))
     asks: list[tuple[Any, ...]] = [
-        ("HSET", keys.tenant(owner), *profile),
+        ("HSET", keys.old_tenant(owner), *profile),
         ("ZADD", keys.tenants(keys.shard_of(owner)), 0, owner),
     ]
     for payer_id, skus in licenses.items():
@@ -74,7 +74,9 @@ async def _write_money(store: Store, at_ms: int) -> None:
     settled, held = MONEY
     sums = {"hw": at_ms, "v": len(JOURNAL), "settled": settled, "held": held, "spent": 120}
     sums |= {"loaded": 10_000, "lot": at_ms + 365 * 86_400_000, "abandoned": 1}
-    await store.command("HSET", keys.tenant(OWNER), *(part for row in sums.items() for part in row))
+    await store.command(
+        "HSET", keys.old_tenant(OWNER), *(part for row in sums.items() for part in row)
+    )
     receipt = ("amount", 10_000, "days", 365, "settled", 10_000, "held", 0, "expiry", sums["lot"])
     await store.command("HSET", keys.funding(OWNER, "f1"), *receipt)
     await store.command("HSET", keys.busy(OWNER), "ann", "4 2400", "ben", "1 600")

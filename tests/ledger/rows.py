@@ -8,18 +8,14 @@ from ledger.plain_meters import minutes, payer_limits
 from ledger.world import PAYERS, World
 from talktime_server.ledger import keys
 
-SUMS = [
-    "settled",
-    "held",
-    "loaded",
-    "spent",
-    "expired",
-    "refunded",
-    "uncollected",
-    "abandoned",
-    "invoiced",
-    "owed",
-    "v",
+SUMS = ["loaded", "expired", "refunded", "uncollected", "abandoned"]
+MONEY = [
+    "settled_micros",
+    "held_micros",
+    "spent_micros",
+    "invoiced_micros",
+    "owed_micros",
+    "version",
 ]
 USE = [
     "open",
@@ -39,15 +35,17 @@ CONFERENCE_DAYS = 2  # a conference's row may be dropped when it did not move fo
 async def kept_rows(world: World) -> dict[str, Any]:
     """Everything that is counted for the tenant, as of its clock."""
     owner = world.tenant.tenant_id
-    stored = await world.store.command("HMGET", world.key, *SUMS, "use", "hw")
-    *sums, use, mark = stored
-    now_ms = int(mark)
+    sums = await world.store.command("HMGET", world.key, *SUMS)
+    account = await world.account()
+    now_ms = account.mark_ms
     payers = [*PAYERS, ""]
     uses = await world.store.command("HMGET", keys.busy(owner), *payers)
     kept: dict[str, Any] = {name: int(amount or 0) for name, amount in zip(SUMS, sums, strict=True)}
-    kept["use"] = _use(use, now_ms, 1000)
+    kept |= {name: getattr(account, name) for name in MONEY}
+    kept["use"] = _use(account[-len(USE) :], now_ms, 1000)
     for payer, row in zip(payers, uses, strict=True):
-        kept[f"use of {payer}"] = _use(row, now_ms, payer_limits(world.tenant, payer)[1])
+        numbers = tuple(map(int, row.split())) if row else (0,) * len(USE)
+        kept[f"use of {payer}"] = _use(numbers, now_ms, payer_limits(world.tenant, payer)[1])
     meters = await world.store.command("HGETALL", keys.meters(owner))
     for name, row in meters.items():
         if not name.startswith(b"n:"):
@@ -55,13 +53,11 @@ async def kept_rows(world: World) -> dict[str, Any]:
     return kept
 
 
-def _use(row: bytes | None, now_ms: int, window_ms: int) -> tuple[int, ...]:
+def _use(numbers: tuple[int, ...], now_ms: int, window_ms: int) -> tuple[int, ...]:
     """Open calls, what they hold, what was spent today and this month, costly calls, whether its limit was told
     today, calls begun in this second or minute.
     """
-    if row is None:
-        return (0,) * 7
-    use = dict(zip(USE, map(int, row.split()), strict=True))
+    use = dict(zip(USE, numbers, strict=True))
     today, month = use["day"] == now_ms // DAY_MS, use["month"] == month_of(now_ms)
     return (
         use["open"],
@@ -85,19 +81,19 @@ def plain_rows(model: PlainLedger) -> dict[str, Any]:
     """What `kept_rows` should find."""
     money, calls = model.money, list(model.calls.values())
     sums = (
-        money.settled_micros,
-        money.held_micros,
         model.loaded,
-        model.spent,
         model.expired,
         model.refunded,
         model.uncollected,
         model.abandoned,
+        money.settled_micros,
+        money.held_micros,
+        model.spent,
         sum(call.invoiced for call in calls),
         sum(call.owed for call in calls),
         model.entries,
     )
-    rows: dict[str, Any] = dict(zip(SUMS, sums, strict=True))
+    rows: dict[str, Any] = dict(zip(SUMS + MONEY, sums, strict=True))
     rows["use"] = (0, 0, *_counted(model, None, 1000))
     for payer in [*PAYERS, ""]:
         own = model.open_calls(payer)

@@ -56,8 +56,8 @@ AUTHORIZE: dict[str, Any] = {
     "call_id": "a",
     "tenant_id": "",
     "payer_id": "ann",
-    "tenant_profile": "1",
-    "payer_profile": "1",
+    "tenant_profile": 1,
+    "payer_profile": 1,
     "facts": facts_of().pack(),
     "refusal": "",
     "source": "CREDITS",
@@ -81,8 +81,8 @@ AUTHORIZE: dict[str, Any] = {
 EXTEND = {
     "call_id": "open",
     "tenant_id": "",
-    "tenant_profile": "1",
-    "epoch": "",
+    "tenant_profile": 1,
+    "epoch": -1,
     "refusal": "",
     "cut": False,
     "source": "CREDITS",
@@ -109,7 +109,7 @@ FIELDS = (
 SETTLE = {
     "call_id": "open",
     "tenant_id": "",
-    "tenant_profile": "1",
+    "tenant_profile": 1,
     "duration": 60,
     "floor": 0,
     "ttl": 600,
@@ -191,9 +191,10 @@ def names_of(script: str, owner: str) -> list[str]:
     shard = keys.shard_of(owner)
     money = keys.journal(shard), keys.recharges(shard)
     return {
-        "add_funds": [keys.tenant(owner), keys.funding(owner, "f1"), *money],
+        "add_funds": [keys.tenant(owner), keys.account(owner), keys.funding(owner, "f1"), *money],
         "take_funds": [
             keys.tenant(owner),
+            keys.account(owner),
             keys.funding(owner, "t1"),
             keys.funding(owner, "f0"),
             *money,

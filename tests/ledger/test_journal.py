@@ -84,12 +84,12 @@ async def last_entry(world: World) -> bytes:
 @pytest.mark.parametrize(
     "damage",
     [
-        ("HINCRBY", "tenant", "settled 1"),
-        ("HINCRBY", "tenant", "held -1"),
-        ("HINCRBY", "tenant", "spent 1"),
+        ("SET", "account", "settled_micros 1"),
+        ("SET", "account", "held_micros -1"),
+        ("SET", "account", "spent_micros 1"),
         ("HINCRBY", "tenant", "loaded 1"),
         ("HINCRBY", "tenant", "expired -1"),
-        ("HINCRBY", "tenant", "v 1"),
+        ("SET", "account", "version 1"),
         ("ZREM", "open", "b"),
         ("XDEL", "journal", "the last line"),
         ("XADD", "journal", "a line too many"),
@@ -106,14 +106,23 @@ async def test_the_proof_notices_every_micro_that_is_not_where_it_belongs(
     assert not (await world.prove()).conserved
 
 
+async def moved(world: World, place: str, by: str) -> bytes:
+    """The account with another number in one place."""
+    account = await world.account()
+    return account._replace(**{place: getattr(account, place) + int(by)}).pack()
+
+
 async def hurt(world: World, command: str, where: str, what: str) -> None:
     owner = world.tenant.tenant_id
     name = {
         "tenant": world.key,
+        "account": keys.account(owner),
         "open": keys.open_calls(owner),
         "journal": keys.journal(keys.shard_of(owner)),
     }[where]
     words: list[object] = [*what.split()]
+    if command == "SET":
+        words = [await moved(world, *what.split())]
     if command == "XDEL":
         words = [await last_entry(world)]
     if command == "XADD":

@@ -6,6 +6,8 @@ from talktime_server.ledger import keys
 
 TENANT_KEYS = (
     keys.tenant("contoso"),
+    keys.account("contoso"),
+    keys.old_tenant("contoso"),
     keys.payer("contoso", "ann"),
     keys.call("contoso", "c1"),
     keys.open_calls("contoso"),

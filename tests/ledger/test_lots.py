@@ -249,18 +249,19 @@ async def test_money_of_before_there_were_lots_is_one(world: World) -> None:
 async def test_a_trigger_is_claimed_once_by_the_write_that_goes_below_it(world: World) -> None:
     """Semantics 47, 48: strictly below, and on what is available."""
     await world.fund(200, "f1")
-    await world.store.command("HSET", world.key, "rt", "140")
+    await world.change_account(trigger_micros=140)
     await world.authorize("a", 60)
     assert ("RECHARGE", "") not in await world.told()
     await world.authorize("b", 60)
     await world.authorize("c", 60)
     assert (await world.told()).count(("RECHARGE", "")) == 1
-    assert await world.store.command("HMGET", world.key, "rt", "re") == [b"", b"1"]
+    assert (await world.account()).trigger_micros == -1
+    assert await world.store.command("HGET", world.key, "re") == b"1"
 
 
 async def test_a_trigger_on_the_settled_balance_waits_for_the_charge(world: World) -> None:
     await world.fund(100, "f1")
-    await world.store.command("HSET", world.key, "rt", "s60")
+    await world.change_account(trigger_micros=60, on_settled=1)
     await world.authorize("a", 60)
     assert ("RECHARGE", "") not in await world.told()
     await world.settle("a", 60)

@@ -12,6 +12,7 @@ from ledger import story
 from talktime_server.decision import catalog
 from talktime_server.failure import NotFound
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import Account
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.journal import Journal, Proof
 from talktime_server.ledger.ledger import Ledger
@@ -144,7 +145,7 @@ class World:
 
     async def epoch(self) -> int:
         """Counts the changes of the tenant's profiles."""
-        return int(await self.store.command("HGET", self.key, "pe"))
+        return (await self.account()).epoch
 
     async def told(self) -> list[tuple[str, str]]:
         """Kind and reference of each line of the journal but those about profiles."""
@@ -156,6 +157,15 @@ class World:
     async def prove(self) -> Proof:
         return await self.journal.prove(self.tenant)
 
+    async def account(self) -> Account:
+        """The tenant's account as stored."""
+        return Account.read(await self.store.command("GET", keys.account(self.tenant.tenant_id)))
+
+    async def change_account(self, **places: int) -> None:
+        """Writes other numbers into the account, past every script."""
+        changed = (await self.account())._replace(**places)
+        await self.store.command("SET", keys.account(self.tenant.tenant_id), changed.pack())
+
     @property
     def key(self) -> str:
         return keys.tenant(self.tenant.tenant_id)
@@ -163,8 +173,8 @@ class World:
     async def now_ms(self) -> int:
         """The tenant's time: the store's, or its high-water mark when that is later."""
         seconds, micros = await self.store.command("TIME")
-        mark = await self.store.command("HGET", self.key, "hw")
-        return max(int(seconds) * 1000 + int(micros) // 1000, int(mark or 0))
+        mark_ms = (await self.account()).mark_ms
+        return max(int(seconds) * 1000 + int(micros) // 1000, mark_ms)
 
     async def advance(self, seconds: float) -> None:
         """Lets time pass for this tenant alone, without waiting: its clock never runs behind its high-water mark."""
@@ -172,7 +182,7 @@ class World:
 
     async def stop_clock_at(self, now_ms: int) -> None:
         """Makes it this time until the store's own clock comes there: decisions can then be foretold to the millisecond."""
-        await self.store.command("HSET", self.key, "hw", now_ms)
+        await self.change_account(mark_ms=now_ms)
 
 
 @asynccontextmanager

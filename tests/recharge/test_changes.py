@@ -133,8 +133,9 @@ async def test_what_a_line_says_puts_the_recharge_back(stage: Stage) -> None:
     entry, said = (await stage.lines())[-1]
     stored = await stage.world.store.command("HGETALL", keys.recharge(stage.owner))
     assert said["row"] == {name.decode(): value.decode() for name, value in stored.items()}
-    fields = await stage.world.store.command("HMGET", stage.world.key, "rt", "re")
-    assert [said["rt"].encode(), str(said["re"]).encode()] == fields == [b"100000000", b"1"]
+    claims = await stage.world.store.command("HGET", stage.world.key, "re")
+    watched = (await stage.world.account()).trigger_micros
+    assert [int(said["rt"]), said["re"]] == [watched, int(claims)] == [100_000_000, 1]
     charged = [(each.reference, s["state"]) for each, s in await stage.lines() if each.reference]
     nonce = (await stage.row()).nonce
     assert charged == [

@@ -16,7 +16,7 @@ from talktime_server.archive.usage import UsageFollower
 from talktime_server.decision import catalog
 from talktime_server.decision.geography import domestic_for_minutes
 from talktime_server.ledger import keys
-from talktime_server.ledger.entries import Entry, entry_of, text_of
+from talktime_server.ledger.entries import Entry, entry_of, tenant_of, text_of
 from talktime_server.words import EntryKind, NumberClass
 
 UNIT = 1_000_000
@@ -41,8 +41,9 @@ async def lines_of(world: World) -> list[Entry]:
     tenant_id = world.tenant.tenant_id
     stream = keys.journal(keys.shard_of(tenant_id))
     rows = await world.store.command("XRANGE", stream, "-", "+")
-    wanted = tenant_id.encode()
-    return [entry_of(place.decode(), fields) for place, fields in rows if fields[b"t"] == wanted]
+    return [
+        entry_of(place.decode(), fields) for place, fields in rows if tenant_of(fields) == tenant_id
+    ]
 
 
 class Archive:

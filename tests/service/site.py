@@ -18,6 +18,7 @@ from talktime import (
     TenantBalance,
 )
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import Account
 
 # Rates of the tests' own deck, in a currency of its own, so that sums can be done in the head.
 CURRENCY = "EUR"
@@ -138,23 +139,25 @@ class Site:
         """The tenant's clock: the store's, or its own mark when that is further."""
         with self.service.store() as store:
             seconds, micros = store.time()
-            mark = store.hget(keys.tenant(self.tenant_id), "hw") or b"0"
-        return max(int(seconds) * 1000 + int(micros) // 1000, int(mark))
+            mark_ms = Account.read(store.get(keys.account(self.tenant_id))).mark_ms
+        return max(int(seconds) * 1000 + int(micros) // 1000, mark_ms)
 
     def pass_time(self, seconds: int) -> None:
         """Moves the tenant's clock on: it never goes back, so its highest mark is what counts."""
         now_ms = self.now_ms() + seconds * 1000
         with self.service.store() as store:
-            store.hset(keys.tenant(self.tenant_id), "hw", str(now_ms))
+            key = keys.account(self.tenant_id)
+            store.set(key, Account.read(store.get(key))._replace(mark_ms=now_ms).pack())
 
     def enrich(self, settled_micros: int) -> None:
         """Gives a new tenant a balance that would take thousands of fundings, with its line of the journal."""
-        key = keys.tenant(self.tenant_id)
+        key = keys.account(self.tenant_id)
         now = str(self.now_ms())
         with self.service.store() as store:
-            version = int(store.hget(key, "v") or 0) + 1
-            sums = {"settled": settled_micros, "loaded": settled_micros, "v": version}
-            store.hset(key, mapping={name: str(value) for name, value in sums.items()})
+            account = Account.read(store.get(key))
+            version = account.version + 1
+            store.set(key, account._replace(settled_micros=settled_micros, version=version).pack())
+            store.hset(keys.tenant(self.tenant_id), "loaded", str(settled_micros))
             line = {
                 "t": self.tenant_id,
                 "v": str(version),

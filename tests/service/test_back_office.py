@@ -15,6 +15,7 @@ from service.site import MINUTE, Site
 from talktime import Client, NotPermitted
 from talktime_server.config import Engine
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import Account
 
 KILLS = 3
 PATIENCE_S = 20.0
@@ -35,7 +36,7 @@ def archived(service: Running, tenant_id: str) -> list[int]:
 def lines_of(site: Site) -> int:
     """How many lines a tenant's journal has."""
     with site.service.store() as store:
-        return int(store.hget(keys.tenant(site.tenant_id), "v") or 0)
+        return Account.read(store.get(keys.account(site.tenant_id))).version
 
 
 def all_archived(site: Site) -> bool:

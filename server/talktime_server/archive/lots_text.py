@@ -3,15 +3,23 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from talktime_server.ledger.packed import Fields
 
 _EXPIRY = 2
 
 
-def lot_fields(text: str, calls: Sequence[Fields]) -> dict[str, Any]:
-    """The fields of a tenant's hash about lots. What open calls of earlier generations hold lies on money whose time is over;
+class Lots(NamedTuple):
+    """What a tenant's keys say of its lots; `text` is empty where there never were any."""
+
+    text: str
+    generation: int
+    next_expiry_ms: int
+
+
+def lot_fields(text: str, calls: Sequence[Fields]) -> Lots:
+    """The lots as the store keeps them. What open calls of earlier generations hold lies on money whose time is over;
     what such calls gave back since the text was written is in no line, so it is added up anew.
     """
     head, _, rows = text.partition(";")
@@ -20,8 +28,8 @@ def lot_fields(text: str, calls: Sequence[Fields]) -> dict[str, Any]:
     pin = sum(int(call[b"held"]) for call in calls if _generation(call) < generation)
     next_expiry = min((int(lot.split("|")[_EXPIRY]) for lot in rows.split(";") if lot), default=0)
     if not text and not generation:
-        return {"lot": next_expiry}
-    return {"lot": next_expiry, "lots": f"{pin} {cut} {generation};{rows}", "gen": generation}
+        return Lots("", 0, next_expiry)
+    return Lots(f"{pin} {cut} {generation};{rows}", generation, next_expiry)
 
 
 def _generation(call: Fields) -> int:

@@ -10,9 +10,10 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from talktime_server.archive.lines import Row
-from talktime_server.archive.restoring import MONEY, ROWS_LIVE_MS
+from talktime_server.archive.restoring import ACCOUNT, ROWS_LIVE_MS, SUMS
 from talktime_server.archive.schema import open_calls, pool_rows
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import Account
 from talktime_server.ledger.meters import CONFERENCE_MARK, COUNT_MARK
 from talktime_server.ledger.packed import fields_of
 from talktime_server.ledger.store import Store
@@ -32,17 +33,18 @@ async def differences(
     calls = await _by_tenant(connection, open_calls, tenants)
     asks: list[tuple[Any, ...]] = []
     for tenant_id in tenants:
-        asks.append(("HMGET", keys.tenant(tenant_id), "pv", "lots", *MONEY))
+        asks.append(("HMGET", keys.tenant(tenant_id), "pv", "lots", *SUMS))
+        asks.append(("GET", keys.account(tenant_id)))
         asks.append(("HGETALL", keys.meters(tenant_id)))
         asks.append(("ZRANGE", keys.open_calls(tenant_id), 0, -1))
     answers = await store.commands(asks)
     found: list[str] = []
     for n, row in enumerate(sums):
-        hash_, meters, names = answers[3 * n : 3 * n + 3]
+        hash_, account, meters, names = answers[4 * n : 4 * n + 4]
         tenant_id = row["tenant_id"]
         kept = {each["call_id"]: each["call"] for each in calls[tenant_id]}
         wrong = [
-            *_money(row, hash_),
+            *_money(row, hash_, Account.read(account)),
             *_minutes(minutes[tenant_id], meters, now_ms),
             *await _calls(store, tenant_id, kept, [name.decode() for name in names]),
             *_held(row, kept.values(), minutes[tenant_id]),
@@ -61,11 +63,14 @@ async def _by_tenant(
     return found
 
 
-def _money(row: Row, stored: Sequence[bytes | None]) -> Iterator[str]:
+def _money(row: Row, stored: Sequence[bytes | None], account: Account) -> Iterator[str]:
     profile, lots, *amounts = stored
     if profile is None:
         yield "the archive has no profile"
-    for (name, column), amount in zip(MONEY.items(), amounts, strict=True):
+    for place, column in ACCOUNT.items():
+        if getattr(account, place) != row[column]:
+            yield f"{column} differs"
+    for (name, column), amount in zip(SUMS.items(), amounts, strict=True):
         if amount is None or int(amount) != row[column]:
             yield f"{name} differs"
     if (lots or b"").decode().partition(";")[2] != row["lots"].partition(";")[2]:

@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from talktime_server.archive import schema
 from talktime_server.archive.days import DAY_MS
 from talktime_server.archive.lines import Line, Row, entry_of
-from talktime_server.archive.lots_text import lot_fields
+from talktime_server.archive.lots_text import Lots, lot_fields
 from talktime_server.archive.spending import LOOK_BACK_MS, Spending
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import USE, Account
 from talktime_server.ledger.meters import COUNT_MARK
 from talktime_server.ledger.packed import Fields, fields_of
 from talktime_server.ledger.profiles import tenant_of
@@ -27,15 +28,17 @@ from talktime_server.words import EntryKind, RechargeState
 COMMANDS_AT_ONCE = 500
 ROWS_LIVE_MS = 100 * DAY_MS  # of pools that nothing holds (leave.lua)
 MOST_BLOCKS = 10_000  # lines of a record of blocks (put_profile.lua)
-# Fields of a tenant's hash, and the columns they come from.
-MONEY = {
-    "hw": "entered_ms",
-    "v": "version",
-    "settled": "settled_micros",
-    "held": "held_micros",
-    "spent": "spent_micros",
-    "invoiced": "postpaid_micros",
-    "owed": "postpaid_held_micros",
+# Places of a tenant's account, fields of its hash, and the columns they come from.
+ACCOUNT = {
+    "mark_ms": "entered_ms",
+    "version": "version",
+    "settled_micros": "settled_micros",
+    "held_micros": "held_micros",
+    "spent_micros": "spent_micros",
+    "invoiced_micros": "postpaid_micros",
+    "owed_micros": "postpaid_held_micros",
+}
+SUMS = {
     "loaded": "loaded_micros",
     "expired": "expired_micros",
     "refunded": "refunded_micros",
@@ -123,7 +126,7 @@ class Restorer:
             yield dict(row)
 
     async def _clear(self, tenant_id: str) -> None:
-        whole = (keys.tenant, keys.payers, keys.busy, keys.meters)
+        whole = (keys.tenant, keys.account, keys.payers, keys.busy, keys.meters)
         names = (*whole, keys.blocks, keys.open_calls, keys.recharge)
         await self._writer.put("DEL", *(name(tenant_id) for name in names))
 
@@ -191,10 +194,12 @@ class Restorer:
         owner, put = tenant.tenant_id, self._writer.put
         shard = keys.shard_of(owner)
         lots = lot_fields(tenant.sums["lots"], tenant.calls)
-        fields = {name: tenant.sums[column] for name, column in MONEY.items()}
-        fields |= tenant.profile | {"pe": tenant.epoch, "use": _use(tenant)} | lots
-        if tenant.recharge or tenant.claims:
-            fields |= {"rt": tenant.trigger, "re": tenant.claims}
+        await put("SET", keys.account(owner), _account(tenant, lots).pack())
+        fields = {name: tenant.sums[column] for name, column in SUMS.items()} | tenant.profile
+        if lots.text:
+            fields["lots"] = lots.text
+        if tenant.claims:
+            fields["re"] = tenant.claims
         await put("HSET", keys.tenant(owner), *_flat(fields))
         meters: dict[str, Any] = {f"{COUNT_MARK}{n}": count for n, count in tenant.counts.items()}
         meters |= tenant.spending.budget_rows()
@@ -231,8 +236,20 @@ def _follow_recharge(tenant: _Tenant, said: Fields) -> None:
     tenant.claims = int(said.get(b"re", tenant.claims))
 
 
-def _use(tenant: _Tenant) -> str:
-    return tenant.spending.tenant.text(tenant.sums["entered_ms"])
+def _account(tenant: _Tenant, lots: Lots) -> Account:
+    used = tenant.spending.tenant.numbers(tenant.sums["entered_ms"])
+    micros = tenant.trigger.removeprefix("s")
+    places = {place: tenant.sums[column] for place, column in ACCOUNT.items()}
+    places |= dict(zip(USE, used, strict=True))
+    return Account(
+        profile=tenant.profile.get("pv", 0),
+        epoch=tenant.epoch,
+        next_expiry_ms=lots.next_expiry_ms,
+        generation=lots.generation,
+        trigger_micros=int(micros or -1),
+        on_settled=int(micros != tenant.trigger),
+        **places,
+    )
 
 
 def _flat(fields: dict[Any, Any]) -> list[Any]:

@@ -32,10 +32,14 @@ class Use:
     costly: int = 0
     told: int = 0
 
-    def text(self, now_ms: int) -> str:
-        """As the scripts keep it (write_use in book.lua)."""
+    def numbers(self, now_ms: int) -> tuple[int, ...]:
+        """As the scripts keep it (write_use and pack_account in book.lua)."""
         parts = (self.open, self.held, now_ms // DAY_MS, self.day_spent, month_of(now_ms))
-        return " ".join(map(str, (*parts, self.month_spent, self.costly, self.told, 0, 0)))
+        return (*parts, self.month_spent, self.costly, self.told, 0, 0)
+
+    def text(self, now_ms: int) -> str:
+        """The same, of a payer."""
+        return " ".join(map(str, self.numbers(now_ms)))
 
     @property
     def says_something(self) -> bool:

@@ -31,6 +31,7 @@ from talktime_server.demo.neighbours import Neighbours, neighbours
 from talktime_server.demo.telling import Step, worded
 from talktime_server.embedded import EmbeddedStore
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import Account
 from talktime_server.ledger.store import Store
 from talktime_server.rpc import token_file
 from talktime_server.rpc.shapes import Role
@@ -164,7 +165,9 @@ class Act:
         try:
             seconds, _ = await store.command("TIME")
             instant_ms = (int(seconds) + by_s) * 1000
-            await store.command("HSET", keys.tenant(self._tenant_id), "hw", str(instant_ms))
+            key = keys.account(self._tenant_id)
+            account = Account.read(await store.command("GET", key))
+            await store.command("SET", key, account._replace(mark_ms=instant_ms).pack())
         finally:
             await store.close()
         return "done"

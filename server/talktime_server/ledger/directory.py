@@ -153,6 +153,7 @@ class Directory:
             names = (
                 keys.tenant(tenant_id),
                 keys.tenant(tenant_id),
+                keys.account(tenant_id),
                 keys.tenants(keys.shard_of(tenant_id)),
                 keys.meters(tenant_id),
                 keys.blocks(tenant_id),

@@ -56,23 +56,39 @@ class Entry:
 
 
 def entry_of(position: str, fields: Mapping[bytes, bytes]) -> Entry:
-    """The line at a position of a stream."""
+    """The line at a position of a stream. Data versions before 4 wrote each place as a field."""
+    if b"e" in fields:
+        places = msgpack.unpackb(fields[b"e"])
+    else:
+        places = [
+            *(fields[name].decode() for name in (b"t", b"v", b"k", b"r", b"s", b"h", b"d", b"at")),
+            fields.get(b"p", b"").decode(),
+            fields.get(b"i", 0),
+            fields.get(b"o", 0),
+        ]
+    tenant_id, version, kind, reference, settled, held, seconds, at, pools, invoiced, owed = places
     return Entry(
-        fields[b"t"].decode(),
+        tenant_id,
         position,
-        int(fields[b"v"]),
-        EntryKind(fields[b"k"].decode()),
-        fields[b"r"].decode(),
-        int(fields[b"s"]),
-        int(fields[b"h"]),
-        int(fields[b"d"]),
-        int(fields[b"at"]),
-        movements_of(fields.get(b"p", b"").decode()),
-        int(fields.get(b"i", 0)),
-        int(fields.get(b"o", 0)),
+        int(version),
+        EntryKind(kind),
+        reference,
+        int(settled),
+        int(held),
+        int(seconds),
+        int(at),
+        movements_of(pools),
+        int(invoiced),
+        int(owed),
         fields.get(b"c", b""),
         fields.get(b"b", b""),
     )
+
+
+def tenant_of(fields: Mapping[bytes, bytes]) -> str:
+    """Whose line it is."""
+    packed = fields.get(b"e")
+    return str(msgpack.unpackb(packed)[0]) if packed else fields[b"t"].decode()
 
 
 def movements_of(text: str) -> tuple[PoolMovement, ...]:

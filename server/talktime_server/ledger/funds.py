@@ -72,6 +72,7 @@ class Funds:
         shard = keys.shard_of(tenant_id)
         names = (
             keys.tenant(tenant_id),
+            keys.account(tenant_id),
             keys.funding(tenant_id, funding_id),
             keys.journal(shard),
             keys.recharges(shard),
@@ -87,6 +88,7 @@ class Funds:
         shard = keys.shard_of(tenant_id)
         names = (
             keys.tenant(tenant_id),
+            keys.account(tenant_id),
             keys.funding(tenant_id, key),
             keys.funding(tenant_id, funding_id or key),
             keys.journal(shard),

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from talktime_server.failure import NotFound, StoreAway
 from talktime_server.ledger import keys
-from talktime_server.ledger.entries import Entry, entry_of
+from talktime_server.ledger.entries import Entry, entry_of, tenant_of
 from talktime_server.ledger.ledger import Ledger
 from talktime_server.ledger.operations import Balance
 from talktime_server.ledger.profiles import Tenant
@@ -199,13 +199,13 @@ class Journal:
 
     async def _stream(self, tenant_id: str, after: str) -> AsyncIterator[tuple[str, Entry | None]]:
         """Every position of the tenant's shard, with the entry where it is the tenant's."""
-        stream, wanted = keys.journal(keys.shard_of(tenant_id)), tenant_id.encode()
+        stream = keys.journal(keys.shard_of(tenant_id))
         while True:
             start = f"({after}" if after else "-"
             rows = await self._store.command("XRANGE", stream, start, "+", "COUNT", PAGE)
             for position, fields in rows:
                 after = position.decode()
-                yield after, entry_of(after, fields) if fields[b"t"] == wanted else None
+                yield after, entry_of(after, fields) if tenant_of(fields) == tenant_id else None
             if len(rows) < PAGE:
                 return
 

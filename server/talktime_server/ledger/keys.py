@@ -32,11 +32,21 @@ def _of_calls(tenant_id: str) -> tuple[str, str, tuple[str, ...]]:
 def of_call(tenant_id: str, payer_id: str, call_id: str) -> tuple[str, ...]:
     """The keys of an operation on a call, in the order of calls.lua."""
     payers, calls, more = _of_calls(tenant_id)
-    return (tenant(tenant_id), payers + payer_id, calls + call_id, *more)
+    return (tenant(tenant_id), account(tenant_id), payers + payer_id, calls + call_id, *more)
 
 
 def tenant(tenant_id: str) -> str:
-    """Hash: the tenant's profile, money, version and clock."""
+    """Hash: the tenant's profile, its lots, and sums that no decision reads."""
+    return f"{_tag(tenant_id)}tn:{tenant_id}"
+
+
+def account(tenant_id: str) -> str:
+    """String: the tenant's money, version and clock, packed (account.py)."""
+    return f"{_tag(tenant_id)}a:{tenant_id}"
+
+
+def old_tenant(tenant_id: str) -> str:
+    """Hash: what data versions before 4 kept of a tenant, all of it."""
     return f"{_tag(tenant_id)}t:{tenant_id}"
 
 

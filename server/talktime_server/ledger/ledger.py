@@ -141,6 +141,7 @@ class Ledger:
         shard = keys.shard_of(owner)
         names = (
             keys.tenant(owner),
+            keys.account(owner),
             keys.open_calls(owner),
             keys.journal(shard),
             keys.recharges(shard),

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import Account
 from talktime_server.ledger.operations import Meters
 from talktime_server.ledger.records import Pool
 from talktime_server.ledger.store import Store
@@ -17,8 +18,8 @@ async def read_meters(store: Store, tenant_id: str, pools: Sequence[Pool]) -> Me
     """What these pools are sized by and have given in the tenant's month: the store's, or a later one
     that its clock has seen. Only their rows are read: a tenant may have one for each of its users.
     """
-    (seconds, _), mark = await store.commands([("TIME",), ("HGET", keys.tenant(tenant_id), "hw")])
-    month = month_of(max(int(seconds) * 1000, int(mark or 0)))
+    (seconds, _), kept = await store.commands([("TIME",), ("GET", keys.account(tenant_id))])
+    month = month_of(max(int(seconds) * 1000, Account.read(kept).mark_ms))
     counted = sorted({pool.counted for pool in pools if pool.counted})
     named = sorted({name for pool in pools for name in (pool.pool_id, pool.closed_with) if name})
     fields = [f"{COUNT_MARK}{name}" for name in counted] + [f"{name}@{month}" for name in named]

@@ -60,6 +60,7 @@ class PayerWriter:
         names = (
             keys.payer(tenant_id, new.payer_id),
             keys.tenant(tenant_id),
+            keys.account(tenant_id),
             keys.payers(tenant_id),
             keys.meters(tenant_id),
             keys.blocks(tenant_id),

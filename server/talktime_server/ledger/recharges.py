@@ -42,7 +42,7 @@ class Recharges:
 
     async def view(self, tenant_id: str) -> View:
         """A tenant's recharge now. Raises NotFound for an unknown tenant."""
-        names = (keys.tenant(tenant_id), keys.recharge(tenant_id))
+        names = (keys.tenant(tenant_id), keys.account(tenant_id), keys.recharge(tenant_id))
         word, *rest = await self._show(names, (tenant_id,))
         if word == b"no_tenant":
             raise unknown_tenant()
@@ -69,6 +69,7 @@ class Recharges:
         shard = keys.shard_of(owner)
         names = (
             keys.tenant(owner),
+            keys.account(owner),
             keys.recharge(owner),
             keys.journal(shard),
             keys.recharges(shard),

@@ -1,17 +1,18 @@
 """Brings a store that an older talktime wrote to this one's data version, before the first call is served (semantics 91).
 
-Almost everything older is read as it is, wherever it is read. What cannot wait are the counts of
-licences that size pools, which the first version did not have, and what the archive must know:
-every profile and every open call, which older versions kept to themselves. Any number of processes
+Almost everything older is read as it is, wherever it is read. What cannot wait are the accounts of
+tenants, which older versions kept field by field, the counts of licences that size pools, which the
+first version did not have, and what the archive must know: every profile and every open call,
+which older versions kept to themselves. Any number of processes
 may do this at once, and it may be cut off anywhere: a payer is counted and told of once, by the
 script that writes profiles, and who comes next goes on at the mark.
 
-A process of an older version that still runs beside counts nobody: a payer that it writes is
-counted when it is next written by this one.
+A process of an older version that still runs beside finds no tenant that was brought here, so it
+refuses their calls, and moves no money.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -20,11 +21,10 @@ from talktime_server.failure import Broken, Unsafe
 from talktime_server.ledger import keys
 from talktime_server.ledger.payers import WRITE_ROUNDS, PayerWriter, contended, read
 from talktime_server.ledger.profiles import Payer, payer_of
-from talktime_server.ledger.store import Script, Store
+from talktime_server.ledger.store import Answer, Script, Store
 
-DATA_VERSION = (
-    3  # 1 had no pools, and did not keep its number; 2 told the archive of no profile and no call
-)
+DATA_VERSION = 4  # 1 had no pools and kept no number; 2 told the archive of no profile and no call; 3 had no accounts
+TOLD_VERSION = 3  # from which on the archive was told of everything
 PAGE = 500
 TELL_EVERY = 5_000  # payers
 MARK_LIFE_S = 3_600  # a mark that somebody left behind must not be trusted for ever
@@ -40,6 +40,7 @@ class Upgrade:
         self._counted = counted
         self._put = Script(store, "put_profile")
         self._keep = Script(store, "keep")
+        self._account = Script(store, "account")
         self._writer = PayerWriter(store, self._put, counted)
 
     async def run(self) -> None:
@@ -48,7 +49,10 @@ class Upgrade:
         """
         stored = await self._stored()
         if stored < DATA_VERSION:
+            await self._open_accounts()
+        if stored < TOLD_VERSION:
             await self._tell_all()
+        if stored < DATA_VERSION:
             await self._store.command("DEL", keys.upgrade_mark())
             await self._raise_version(stored)
             stored = await self._stored()
@@ -66,6 +70,19 @@ class Upgrade:
         if not (text.isascii() and text.isdigit()):
             raise _too_new(text)
         return int(text)
+
+    async def _open_accounts(self) -> None:
+        """Gives every tenant its account, once."""
+        tenants = await self._tenants("")
+        for start in range(0, len(tenants), PAGE):
+            part = tenants[start : start + PAGE]
+            await asyncio.gather(*map(self._open_account, part))
+        if tenants:
+            log.info("accounts_opened", tenants=len(tenants), data_version=DATA_VERSION)
+
+    def _open_account(self, tenant_id: str) -> Awaitable[Answer]:
+        names = (keys.old_tenant(tenant_id), keys.tenant(tenant_id), keys.account(tenant_id))
+        return self._account(names, ())
 
     async def _tell_all(self) -> None:
         """Walks all payers by tenant and id, beginning after the mark, and each tenant's open calls."""
@@ -98,6 +115,7 @@ class Upgrade:
         names = (
             keys.tenant(tenant_id),
             keys.tenant(tenant_id),
+            keys.account(tenant_id),
             keys.tenants(keys.shard_of(tenant_id)),
             keys.meters(tenant_id),
             keys.blocks(tenant_id),
@@ -116,6 +134,7 @@ class Upgrade:
                     self._keep(
                         (
                             keys.tenant(tenant_id),
+                            keys.account(tenant_id),
                             keys.call(tenant_id, call_id),
                             keys.journal(shard),
                             keys.recharges(shard),

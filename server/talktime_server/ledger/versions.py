@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from talktime_server.ledger import keys
+from talktime_server.ledger.account import Account
 from talktime_server.ledger.store import Store
 
 
@@ -16,7 +17,8 @@ class Versions:
         """How many lines each of these tenants has, in one trip. Raises StoreAway."""
         if not tenant_ids:
             return {}
-        counts = await self._store.commands(
-            [("HGET", keys.tenant(tenant_id), "v") for tenant_id in tenant_ids]
-        )
-        return {each: int(count or 0) for each, count in zip(tenant_ids, counts, strict=True)}
+        kept = await self._store.command("MGET", *map(keys.account, tenant_ids))
+        return {
+            each: Account.read(stored).version
+            for each, stored in zip(tenant_ids, kept, strict=True)
+        }

@@ -2,7 +2,7 @@
 --
 -- A script, because the receipt and the money must be one step, or a repeat adds twice.
 --
--- KEYS, for each operation: tenant, funding, journal, recharges
+-- KEYS, for each operation: tenant, account, funding, journal, recharges
 -- ARGV, for each operation: id; tenant_id; FUND or ADJUST; amount (micros); life of the credits (days); purchase order or reason (text)
 -- Returns, for each operation: "replay" or "new" with settled, held and expiry (ms); "mismatch" with the field's name;
 --   "limit"; "no_tenant"; "error" with what was wrong.
@@ -18,7 +18,7 @@ local function differing(receipt, asked)
   end
 end
 
-local function add_funds(tenant_key, funding, journal, recharges, funding_id, tenant_id, kind, amount, days, note)
+local function add_funds(tenant_key, account, funding, journal, recharges, funding_id, tenant_id, kind, amount, days, note)
   local receipt = book.receipts[funding] or redis.call("HMGET", funding, "kind", "amount", "days", "note", "settled", "held", "expiry")
   if receipt[2] then
     -- A receipt of before there were other kinds is that of a funding without a note.
@@ -27,7 +27,7 @@ local function add_funds(tenant_key, funding, journal, recharges, funding_id, te
     return field and { "mismatch", field } or { "replay", receipt[5], receipt[6], receipt[7] }
   end
   local micros, life_days = whole(amount, 1, MOST_AT_ONCE), whole(days, 1, 3650)
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
   end
@@ -51,4 +51,4 @@ local function add_funds(tenant_key, funding, journal, recharges, funding_id, te
   return { "new", tenant.settled, tenant.held, expiry }
 end
 
-return each(4, 6, add_funds)
+return each(5, 6, add_funds)

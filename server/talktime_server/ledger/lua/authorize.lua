@@ -2,8 +2,8 @@
 --
 -- A script, because the check of the balance and the hold must be one step, or two callers spend the same cent.
 --
--- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges
--- ARGV, packed: call_id; tenant_id; payer_id; tenant's profile version and payer's (text; 0: no such payer); facts (text, kept); refusal (a
+-- KEYS: tenant, account, payer, call, open, due, busy, journal, meters, recharges
+-- ARGV, packed: call_id; tenant_id; payer_id; tenant's profile version and payer's (0: no such payer); facts (text, kept); refusal (a
 --   reason, or empty); source (INCLUDED, EMERGENCY, CREDITS, CREDITS+POSTPAID, POSTPAID, or empty: pools alone); pools (text, see
 --   sources.lua); refusal when pools alone are too little; rate and fee (micros); initial, increment, asked, least grant, grace (seconds);
 --   credit line (micros below zero that may be held); limits (text, or empty); whether the call is costly; conference (its id when it has
@@ -51,7 +51,7 @@ local function count_start(use, second, costly)
 end
 
 local function authorize(names, given)
-  local tenant_key, payer_key, call_key, open, due, busy, journal, meters, recharges = unpack(names)
+  local tenant_key, account, payer_key, call_key, open, due, busy, journal, meters, recharges = unpack(names)
   local call_id, tenant_id, payer_id, tenant_profile, payer_profile, facts, refusal, source, plan, short, rate, fee, initial, increment, asked,
     least, grace, line, limits, costly, conference, budget, refusal_ttl, dry = unpack(given)
   local known, stored = read_call(call_key)
@@ -60,7 +60,7 @@ local function authorize(names, given)
     local same = unreserved or same_request(known.facts, facts)
     return { same and "replay" or "another", stored }
   end
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
   end
@@ -136,4 +136,4 @@ local function authorize(names, given)
   return write_call(call_key, call, 0, entry)
 end
 
-operations.authorize = { keys = 9, judge = authorize }
+operations.authorize = { keys = 10, judge = authorize }

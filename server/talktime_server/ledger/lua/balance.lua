@@ -2,15 +2,15 @@
 --
 -- A script, because what is read must be of one moment.
 --
--- KEYS, for each operation: tenant, open, journal, recharges
+-- KEYS, for each operation: tenant, account, open, journal, recharges
 -- ARGV, for each operation: tenant_id
 -- Returns, for each operation: "new" with settled, held, loaded, spent, expired, refunded, uncollected, abandoned, version, expiry (ms),
 --   the number of open calls, what went to the invoice and what is held for it, what was spent today and this month (UTC), now (ms), and the
 --   lots, oldest first, each with id, what is left, expiry (ms), amount, and when it was funded (ms);
 --   "due" with call ids (expire these and ask again); "no_tenant".
 
-local function balance(tenant_key, open, journal, recharges, tenant_id)
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+local function balance(tenant_key, account, open, journal, recharges, tenant_id)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
   end
@@ -36,4 +36,4 @@ local function balance(tenant_key, open, journal, recharges, tenant_id)
     redis.call("ZCARD", open), tenant.invoiced, tenant.owed, tenant.use.day_spent, tenant.use.month_spent, tenant.now, rows }
 end
 
-return each(4, 1, balance)
+return each(5, 1, balance)

@@ -20,7 +20,7 @@ local operations = {} -- what calls.lua carries out: of each kind, how many keys
 local function open_book()
   local time = redis.call("TIME")
   book = { clock = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), tenants = {}, uses = {}, meters = {}, calls = {},
-    open = {}, lines = {}, versions = {}, receipts = {} }
+    open = {}, lines = {}, versions = {}, receipts = {}, fetched = {} }
 end
 
 local function text(number)
@@ -54,27 +54,34 @@ local function month_of(ms)
   return march < 10 and year * 100 + march + 3 or (year + 1) * 100 + march - 9
 end
 
-local USE = "(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)"
-
--- Reads what a tenant or a payer has open and has spent; days, months and seconds that are over count from 0 again. The data version
--- before this one kept the first two numbers alone (semantics 91).
-local function read_use(stored, now, month)
-  local use = { open = 0, held = 0, day_spent = 0, month_spent = 0, costly = 0, told = 0, second = 0, started = 0 }
-  if stored then
-    local open, held, day, day_spent, last_month, month_spent, costly, told, second, started = string.match(stored, USE)
-    if not open then
-      open, held = string.match(stored, "(%d+) (%d+)")
-    end
-    second, started = second or "0", started or "0"
-    use.open, use.held, use.second, use.started = tonumber(open), tonumber(held), tonumber(second), tonumber(started)
-    if day and tonumber(day) == math.floor(now / DAY_MS) then
-      use.day_spent, use.costly, use.told = tonumber(day_spent), tonumber(costly), tonumber(told)
-    end
-    if last_month and tonumber(last_month) == month then
-      use.month_spent = tonumber(month_spent)
-    end
+-- Days, months and seconds that are over count from 0 again.
+local function of_now(use, now, month)
+  if use.day ~= math.floor(now / DAY_MS) then
+    use.day_spent, use.costly, use.told = 0, 0, 0
+  end
+  if use.month ~= month then
+    use.month_spent = 0
   end
   return use
+end
+
+local USE = "(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)"
+
+-- Reads what a payer has open and has spent. The first data version kept the first two numbers alone (semantics 91).
+local function read_use(stored, now, month)
+  local use = { open = 0, held = 0, day = 0, day_spent = 0, month = 0, month_spent = 0, costly = 0, told = 0, second = 0, started = 0 }
+  if stored then
+    local open, held, day, day_spent, last_month, month_spent, costly, told, second, started = string.match(stored, USE)
+    if open then
+      use = { open = tonumber(open), held = tonumber(held), day = tonumber(day), day_spent = tonumber(day_spent),
+        month = tonumber(last_month), month_spent = tonumber(month_spent), costly = tonumber(costly), told = tonumber(told),
+        second = tonumber(second), started = tonumber(started) }
+    else
+      open, held = string.match(stored, "(%d+) (%d+)")
+      use.open, use.held = tonumber(open), tonumber(held)
+    end
+  end
+  return of_now(use, now, month)
 end
 
 local function write_use(use, tenant)
@@ -82,25 +89,52 @@ local function write_use(use, tenant)
     use.day_spent, tenant.month, use.month_spent, use.costly, use.told, use.second, use.started)
 end
 
+-- A tenant's account: the numbers that decisions read and change, in one small record (account.py).
+local ACCOUNT = "<" .. string.rep("d", 23)
+
+local function unpack_account(stored)
+  local profile, epoch, mark, version, settled, held, spent, lot, invoiced, owed, gen, trigger, on_settled, open, open_held, day, day_spent,
+    month, month_spent, costly, told, second, started = struct.unpack(ACCOUNT, stored)
+  local use = { open = open, held = open_held, day = day, day_spent = day_spent, month = month, month_spent = month_spent, costly = costly,
+    told = told, second = second, started = started }
+  return { profile = profile, epoch = epoch, now = math.max(book.clock, mark), version = version, settled = settled, held = held,
+    spent = spent, lot = lot, invoiced = invoiced, owed = owed, gen = gen, trigger = trigger, on_settled = on_settled, use = use, sums = {} }
+end
+
+local function pack_account(tenant)
+  local use = tenant.use
+  return struct.pack(ACCOUNT, tenant.profile or 0, tenant.epoch, tenant.now, tenant.version, tenant.settled, tenant.held, tenant.spent,
+    tenant.lot, tenant.invoiced, tenant.owed, tenant.gen, tenant.trigger, tenant.on_settled, use.open, use.held,
+    math.floor(tenant.now / DAY_MS), use.day_spent, tenant.month, use.month_spent, use.costly, use.told, use.second, use.started)
+end
+
+-- Of a tenant that has none yet.
+local NEW_ACCOUNT = struct.pack(ACCOUNT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+local function fetch(key)
+  local stored = book.fetched[key]
+  if stored == nil then
+    stored = redis.call("GET", key)
+  end
+  return stored
+end
+
 -- Reads what the decisions need of a tenant, and keeps where its lines go. `now` never goes back, whatever the clock does (semantics 78).
-local function read_tenant(key, tenant_id, journal, recharges)
+local function read_tenant(key, account, tenant_id, journal, recharges)
   local tenant = book.tenants[key]
   if not tenant then
-    local f = redis.call("HMGET", key, "pv", "pe", "hw", "v", "settled", "held", "spent", "lot", "invoiced", "owed", "use", "rt", "gen")
-    local now = math.max(book.clock, tonumber(f[3] or "0"))
-    tenant = { key = key, id = tenant_id, journal = journal, recharges = recharges, trigger = f[12] or "", sums = {}, profile = f[1],
-      gen = tonumber(f[13] or "0"), epoch = f[2] or "0", now = now, month = month_of(now), version = tonumber(f[4] or "0"),
-      settled = tonumber(f[5] or "0"), held = tonumber(f[6] or "0"), spent = tonumber(f[7] or "0"), lot = tonumber(f[8] or "0"),
-      invoiced = tonumber(f[9] or "0"), owed = tonumber(f[10] or "0") }
-    tenant.use = read_use(f[11], now, tenant.month)
-    tenant.was = { settled = tenant.settled, spent = tenant.spent, lot = tenant.lot, invoiced = tenant.invoiced, owed = tenant.owed }
+    tenant = unpack_account(fetch(account) or NEW_ACCOUNT)
+    tenant.key, tenant.account, tenant.id, tenant.journal, tenant.recharges = key, account, tenant_id, journal, recharges
+    tenant.profile = tenant.profile > 0 and tenant.profile or nil
+    tenant.month = month_of(tenant.now)
+    of_now(tenant.use, tenant.now, tenant.month)
     book.tenants[key] = tenant
   end
   return tenant
 end
 
 local function payer_version(key)
-  book.versions[key] = book.versions[key] or redis.call("HGET", key, "pv") or "0"
+  book.versions[key] = book.versions[key] or tonumber(redis.call("HGET", key, "pv") or "0")
   return book.versions[key]
 end
 
@@ -121,15 +155,10 @@ end
 local function enter(tenant, kind, reference, settled_delta, held_delta, seconds, pools, invoiced_delta, owed_delta)
   tenant.version, tenant.changed = tenant.version + 1, true
   tenant.settled, tenant.held = tenant.settled + settled_delta, tenant.held + held_delta
-  local line = { "XADD", tenant.journal, "*", "t", tenant.id, "v", tenant.version, "k", kind, "r", reference, "s", settled_delta,
-    "h", held_delta, "d", seconds, "at", tenant.now }
-  if pools then
-    line[#line + 1], line[#line + 2] = "p", pools
-  end
-  if (invoiced_delta or 0) ~= 0 or (owed_delta or 0) ~= 0 then
-    tenant.invoiced, tenant.owed = tenant.invoiced + invoiced_delta, tenant.owed + owed_delta
-    line[#line + 1], line[#line + 2], line[#line + 3], line[#line + 4] = "i", invoiced_delta, "o", owed_delta
-  end
+  tenant.invoiced, tenant.owed = tenant.invoiced + (invoiced_delta or 0), tenant.owed + (owed_delta or 0)
+  local entry = { tenant.id, tenant.version, kind, reference, settled_delta, held_delta, seconds, tenant.now, pools or "",
+    invoiced_delta or 0, owed_delta or 0 }
+  local line = { "XADD", tenant.journal, "*", "e", cmsgpack.pack(entry) }
   book.lines[#book.lines + 1] = line
   return line
 end
@@ -146,7 +175,8 @@ end
 
 -- Watches the balance from now on: `trigger` is micros, with "s" in front when the settled balance is meant; empty watches nothing.
 local function arm(tenant, trigger)
-  tenant.trigger, tenant.rearmed, tenant.changed = trigger, true, true
+  local basis, micros = string.match(trigger, "^(s?)(%d+)$")
+  tenant.trigger, tenant.on_settled, tenant.changed = tonumber(micros or "-1"), basis == "s" and 1 or 0, true
 end
 
 -- What this batch adds to a tenant's open calls and takes away.
@@ -197,7 +227,7 @@ local function read_call(key)
   if known then
     return known.call, known.packed
   end
-  local stored = redis.call("GET", key)
+  local stored = fetch(key)
   return stored and cmsgpack.unpack(stored), stored
 end
 

@@ -2,15 +2,15 @@
 --
 -- A script, because a settle may come at the same moment: whichever runs first ends the hold, the other sees it ended.
 --
--- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges
+-- KEYS: tenant, account, payer, call, open, due, busy, journal, meters, recharges
 -- ARGV, packed: call_id; tenant_id; whether proven talk time is charged; life of the receipt (seconds)
 -- Returns "new" with the call; "gone" (ended already, or its lease was pushed out); "error" with what was wrong.
 
 local function expire(names, given)
-  local tenant_key, _, call_key, open, due, busy, journal, meters, recharges = unpack(names)
+  local tenant_key, account, _, call_key, open, due, busy, journal, meters, recharges = unpack(names)
   local call_id, tenant_id, charge_proven, ttl = unpack(given)
   within(ttl, 1, 1e9)
-  local tenant, call = read_tenant(tenant_key, tenant_id, journal, recharges), read_call(call_key)
+  local tenant, call = read_tenant(tenant_key, account, tenant_id, journal, recharges), read_call(call_key)
   if not call or call.state ~= "OPEN" or tenant.now <= call.lease then
     sweep(open, due, tenant_id, not (call and call.state == "OPEN") and call_id or nil)
     return { "gone" }
@@ -54,4 +54,4 @@ local function expire(names, given)
   return write_call(call_key, call, ttl, line)
 end
 
-operations.expire = { keys = 9, judge = expire }
+operations.expire = { keys = 10, judge = expire }

@@ -2,10 +2,10 @@
 --
 -- A script, because more may be held only if it is free at that moment, and an Extend must not race the settle.
 --
--- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges
--- ARGV, packed: call_id; tenant_id; tenant's profile version (text); epoch of the profiles by which the call was judged again (text; empty:
---   not judged); refusal found by that judgement (a reason, or empty); whether a refusal must end the call at once; source, pools, refusal
---   when pools alone are too little, and limits (text, or empty), as judged; sequence; seconds to add; grace (seconds)
+-- KEYS: tenant, account, payer, call, open, due, busy, journal, meters, recharges
+-- ARGV, packed: call_id; tenant_id; tenant's profile version; epoch of the profiles by which the call was judged again (-1: not judged);
+--   refusal found by that judgement (a reason, or empty); whether a refusal must end the call at once; source, pools, refusal when pools
+--   alone are too little, and limits (text, or empty), as judged; sequence; seconds to add; grace (seconds)
 -- Returns "replay" or "new" with the call; "judge" with the call and the epoch (a profile changed since: judge the call again); "stale";
 --   "due" with call ids; "mismatch"; "unknown"; "ended" with the call; "error" with what was wrong.
 
@@ -32,7 +32,7 @@ local function judged(call, source, plan, short, limits)
 end
 
 local function extend(names, given)
-  local tenant_key, _, call_key, open, due, busy, journal, meters, recharges = unpack(names)
+  local tenant_key, account, _, call_key, open, due, busy, journal, meters, recharges = unpack(names)
   local call_id, tenant_id, tenant_profile, epoch, refusal, cut, source, plan, short, limits, sequence, added, grace = unpack(given)
   local call, stored = read_call(call_key)
   if not call then
@@ -47,15 +47,15 @@ local function extend(names, given)
     local same = sequence < call.last[1] or added == call.last[2]
     return same and { "replay", stored } or { "mismatch" }
   end
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
   if tenant.profile ~= tenant_profile then
     return { "stale" }
-  elseif call.epoch ~= tenant.epoch and epoch ~= tenant.epoch then
+  elseif tonumber(call.epoch) ~= tenant.epoch and epoch ~= tenant.epoch then
     return { "judge", stored, tenant.epoch }
   end
   if refusal ~= "" then -- keeps the old epoch, so that the next wish is judged again instead of let through
     return refuse(call_key, call_id, call, sequence, added, refusal, cut and 0 or call.granted, tenant)
-  elseif epoch ~= "" then
+  elseif epoch >= 0 then
     judged(call, source, plan, short, limits)
   end
   call.epoch = tenant.epoch
@@ -103,4 +103,4 @@ local function extend(names, given)
   return write_call(call_key, call, 0, line)
 end
 
-operations.extend = { keys = 9, judge = extend }
+operations.extend = { keys = 10, judge = extend }

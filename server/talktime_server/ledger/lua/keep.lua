@@ -2,16 +2,16 @@
 --
 -- A script, because the call must be open, and as it is, at the moment of its line.
 --
--- KEYS, for each operation: tenant, call, journal, recharges
+-- KEYS, for each operation: tenant, account, call, journal, recharges
 -- ARGV, for each operation: call_id; tenant_id
 -- Returns, for each operation: "new"; "gone" when it is not open any more.
 
-local function keep(tenant_key, call_key, journal, recharges, call_id, tenant_id)
+local function keep(tenant_key, account, call_key, journal, recharges, call_id, tenant_id)
   local stored = redis.call("GET", call_key)
   if not stored or cmsgpack.unpack(stored).state ~= "OPEN" then
     return { "gone" }
   end
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
 
   -- After this point it must succeed.
   local line = enter(tenant, "KEEP", call_id, 0, 0, 0)
@@ -19,4 +19,4 @@ local function keep(tenant_key, call_key, journal, recharges, call_id, tenant_id
   return { "new" }
 end
 
-return each(4, 2, keep)
+return each(5, 2, keep)

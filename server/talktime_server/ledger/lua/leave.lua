@@ -1,5 +1,5 @@
--- How the writes of a batch leave (see book.lua): the journal and the tenants first, for a store out of memory refuses those, and so refuses
--- the whole, where it would let a deletion through.
+-- How the writes of a batch leave (see book.lua): accounts, calls and the journal first, for a store out of memory refuses those, and so
+-- refuses the whole, where it would let a deletion through.
 
 local POOL_DAYS = 100 -- how long a row of minutes is of use after its last change
 local LOOKED_AT = 4 -- old rows looked for when a new one is made: more than one, so that they never pile up
@@ -7,9 +7,8 @@ local LOOKED_AT = 4 -- old rows looked for when a new one is made: more than one
 -- One dip below the trigger is one recharge: the claim is taken with the write that made the dip, whoever made it (semantics 47, 48).
 -- The recharge's worker finds the tenant in the shard's index.
 local function claim(tenant)
-  local basis, trigger = string.match(tenant.trigger, "^(s?)(%d+)$")
-  local balance = basis == "s" and tenant.settled or tenant.settled - tenant.held
-  if trigger and balance < tonumber(trigger) then
+  local balance = tenant.on_settled == 1 and tenant.settled or tenant.settled - tenant.held
+  if balance < tenant.trigger then
     local epoch = tonumber(redis.call("HGET", tenant.key, "re") or "0") + 1
     arm(tenant, "")
     detail(enter(tenant, "RECHARGE", "", 0, 0, 0), { state = "CLAIMED", re = epoch, rt = "" })
@@ -18,19 +17,18 @@ local function claim(tenant)
   end
 end
 
-local function write_tenant(tenant)
-  local command = { "HSET", tenant.key, "hw", tenant.now, "v", tenant.version, "held", tenant.held, "use", write_use(tenant.use, tenant) }
-  for name, before in pairs(tenant.was) do
-    if tenant[name] ~= before then
-      command[#command + 1], command[#command + 2] = name, tenant[name]
+local function claim_recharges()
+  for _, tenant in pairs(book.tenants) do
+    if tenant.changed and tenant.trigger >= 0 and tenant.recharges then
+      claim(tenant)
     end
   end
-  redis.call(unpack(command))
+end
+
+-- What decisions do not read stands apart from the account.
+local function write_sums(tenant)
   if tenant.lots and tenant.lots.changed then
-    redis.call("HSET", tenant.key, "lots", lots_text(tenant, tenant.lots), "gen", tenant.gen)
-  end
-  if tenant.rearmed then
-    redis.call("HSET", tenant.key, "rt", tenant.trigger)
+    redis.call("HSET", tenant.key, "lots", lots_text(tenant, tenant.lots))
   end
   for sum, amount in pairs(tenant.sums) do
     redis.call("HINCRBY", tenant.key, sum, amount)
@@ -47,17 +45,29 @@ local function copy_calls()
   end
 end
 
-local function write_calls()
-  local open = { "MSET" }
+-- Accounts and open calls in one command.
+local function write_records()
+  local records = { "MSET" }
+  for _, tenant in pairs(book.tenants) do
+    if tenant.changed then
+      records[#records + 1], records[#records + 2] = tenant.account, pack_account(tenant)
+    end
+  end
+  for key, kept in pairs(book.calls) do
+    if kept.ttl == 0 then
+      records[#records + 1], records[#records + 2] = key, kept.packed
+    end
+  end
+  if #records > 1 then
+    redis.call(unpack(records))
+  end
+end
+
+local function write_receipts()
   for key, kept in pairs(book.calls) do
     if kept.ttl > 0 then
       redis.call("SET", key, kept.packed, "EX", kept.ttl)
-    else
-      open[#open + 1], open[#open + 2] = key, kept.packed
     end
-  end
-  if #open > 1 then
-    redis.call(unpack(open))
   end
 end
 
@@ -143,19 +153,16 @@ local function write_meters(meters, rows)
 end
 
 local function leave()
+  claim_recharges()
   copy_calls()
+  write_records()
   for _, tenant in pairs(book.tenants) do
-    if tenant.changed then
-      if tenant.trigger ~= "" and tenant.recharges then
-        claim(tenant)
-      end
-      write_tenant(tenant)
-    end
+    write_sums(tenant)
   end
   for _, line in ipairs(book.lines) do
     redis.call(unpack(line))
   end
-  write_calls()
+  write_receipts()
   for busy, uses in pairs(book.uses) do
     write_uses(busy, uses)
   end

@@ -2,7 +2,7 @@
 --
 -- A script, because a decision compares these versions: text and version must change in one step, and the counts with them.
 --
--- KEYS, for each operation: profile, tenant, index, meters, blocks, journal
+-- KEYS, for each operation: profile, tenant, account, index, meters, blocks, journal
 -- ARGV, for each operation: tenant_id; payer_id (empty: the tenant itself); text; version it must have now (0: none yet); currency
 --   (tenants; else empty); counts of licences that it adds to (names, with a space between them); line for the record of blocks (an array
 --   in JSON of names and values; empty when there is none)
@@ -28,19 +28,20 @@ end
 
 -- The archive needs each profile once as it is now, and whenever it changes: `j` says that it has this one.
 local function tell_archive(tenant, payer_id, profile, version, body, counts, block)
-  local epoch = tonumber(redis.call("HGET", tenant.key, "pe") or "0")
-  detail(enter(tenant, "PROFILE", payer_id, 0, 0, 0), { version = version, body = body, counts = counts, epoch = epoch, block = block })
+  detail(enter(tenant, "PROFILE", payer_id, 0, 0, 0), { version = version, body = body, counts = counts, epoch = tenant.epoch, block = block })
   redis.call("HSET", profile, "j", 1)
 end
 
-local function put_profile(profile, tenant_key, index, meters, blocks, journal, tenant_id, payer_id, body, expected, currency, counts, block)
+local function put_profile(profile, tenant_key, account, index, meters, blocks, journal, tenant_id, payer_id, body, expected, currency, counts, block)
   local stored = redis.call("HMGET", profile, "pv", "p", "cur", "n", "j")
   local version, counted = tonumber(stored[1] or "0"), stored[4] or ""
   if expected ~= (stored[1] or "0") then
     return { "changed", version }
   elseif currency ~= "" and stored[3] and stored[3] ~= currency then
     return { "currency" }
-  elseif currency == "" and redis.call("HEXISTS", tenant_key, "pv") == 0 then
+  end
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal)
+  if currency == "" and not tenant.profile then
     return { "no_tenant" }
   end
   local same = stored[2] == body and counted == counts
@@ -48,7 +49,6 @@ local function put_profile(profile, tenant_key, index, meters, blocks, journal, 
     return { "same", version }
   end
   local line = block ~= "" and cjson.decode(block)
-  local tenant = read_tenant(tenant_key, tenant_id, journal)
 
   -- After this point it must succeed.
   if same then
@@ -65,10 +65,13 @@ local function put_profile(profile, tenant_key, index, meters, blocks, journal, 
   if line then
     redis.call("XADD", blocks, "MAXLEN", "~", MOST_BLOCKS, "*", "at", tenant.now, unpack(line))
   end
-  redis.call("HINCRBY", tenant_key, "pe", 1) -- open calls are judged again before they are extended
+  tenant.epoch = tenant.epoch + 1 -- open calls are judged again before they are extended
+  if payer_id == "" then
+    tenant.profile = version + 1
+  end
   redis.call("ZADD", index, 0, payer_id == "" and tenant_id or payer_id)
   tell_archive(tenant, payer_id, profile, version + 1, body, counts, block)
   return { "new", version + 1 }
 end
 
-return each(6, 7, put_profile)
+return each(7, 7, put_profile)

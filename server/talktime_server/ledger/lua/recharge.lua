@@ -3,7 +3,7 @@
 -- A script, because a claim may be taken at the same moment: what was decided by a row or a claim that is not the last one any more
 -- must not be written, and the row, the line, the trigger and the index change as one.
 --
--- KEYS, for each operation: tenant, recharge, journal, recharges
+-- KEYS, for each operation: tenant, account, recharge, journal, recharges
 -- ARGV, for each operation: tenant_id; steps that were written before (0: none); claims that were taken before; the row (an array in JSON
 --   of names and values, all text); the charge that the line is about, or empty; what the line says (an object in JSON; empty: no line);
 --   trigger to be watched (micros, with "s" in front when the settled balance is meant; empty: none); when to look again (ms; empty:
@@ -19,8 +19,8 @@ local function row_of(fields, steps)
   return row
 end
 
-local function recharge(tenant_key, key, journal, recharges, tenant_id, steps, claims, row, charge, said, trigger, due)
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+local function recharge(tenant_key, account, key, journal, recharges, tenant_id, steps, claims, row, charge, said, trigger, due)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
   end
@@ -44,4 +44,4 @@ local function recharge(tenant_key, key, journal, recharges, tenant_id, steps, c
   return { "new" }
 end
 
-return each(4, 8, recharge)
+return each(5, 8, recharge)

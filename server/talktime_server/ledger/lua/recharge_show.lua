@@ -2,13 +2,13 @@
 --
 -- A script, because claim, row and money must be of one moment.
 --
--- KEYS, for each operation: tenant, recharge
+-- KEYS, for each operation: tenant, account, recharge
 -- ARGV, for each operation: tenant_id
 -- Returns, for each operation: "new" with now (ms), settled, held, the number of claims taken, and the row (names and values; none when
 --   there never was a rule); "no_tenant".
 
-local function recharge_show(tenant_key, key, tenant_id)
-  local tenant = read_tenant(tenant_key, tenant_id)
+local function recharge_show(tenant_key, account, key, tenant_id)
+  local tenant = read_tenant(tenant_key, account, tenant_id)
   if not tenant.profile then
     return { "no_tenant" }
   end
@@ -16,4 +16,4 @@ local function recharge_show(tenant_key, key, tenant_id)
   return { "new", tenant.now, tenant.settled, tenant.held, claims, redis.call("HGETALL", key) }
 end
 
-return each(2, 1, recharge_show)
+return each(3, 1, recharge_show)

@@ -2,12 +2,12 @@
 --
 -- A script, because the end of the hold and its receipt must be one step, or a repeat gives money back twice.
 --
--- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges
+-- KEYS: tenant, account, payer, call, open, due, busy, journal, meters, recharges
 -- ARGV, packed: call_id; tenant_id; life of the receipt (seconds)
 -- Returns "replay" or "new" with the call; "unknown"; "ended" with the call (settled or refused); "error" with what was wrong.
 
 local function release(names, given)
-  local tenant_key, _, call_key, open, _, busy, journal, meters, recharges = unpack(names)
+  local tenant_key, account, _, call_key, open, _, busy, journal, meters, recharges = unpack(names)
   local call_id, tenant_id, ttl = unpack(given)
   local call, stored = read_call(call_key)
   if not call then
@@ -18,7 +18,7 @@ local function release(names, given)
     return { "ended", stored }
   end
   within(ttl, 1, 1e9)
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
   local held, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
 
@@ -36,4 +36,4 @@ local function release(names, given)
   return write_call(call_key, call, ttl, line)
 end
 
-operations.release = { keys = 9, judge = release }
+operations.release = { keys = 10, judge = release }

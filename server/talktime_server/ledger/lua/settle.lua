@@ -2,10 +2,10 @@
 --
 -- A script, because the charge, the end of the hold and the receipt must be one step, or a repeat charges twice.
 --
--- KEYS: tenant, payer, call, open, due, busy, journal, meters, recharges, unmatched
--- ARGV, packed: call_id; tenant_id; tenant's profile version (text); duration (seconds); floor of the balance (micros, 0 or less); life of
+-- KEYS: tenant, account, payer, call, open, due, busy, journal, meters, recharges, unmatched
+-- ARGV, packed: call_id; tenant_id; tenant's profile version; duration (seconds); floor of the balance (micros, 0 or less); life of
 --   the receipt (seconds); for a call that is not here what the archive has of it (packed; empty: nothing; "-": it was not asked); and for a
---   call that was never authorized, else nothing: facts, payer_id, the payer's profile version (text; 0: no such payer), source, pools,
+--   call that was never authorized, else nothing: facts, payer_id, the payer's profile version (0: no such payer), source, pools,
 --   conference (when it has a budget), its budget, rate and fee (micros), initial and increment (seconds)
 -- Returns "replay" or "new" with the call; "absent" (no such call here: ask the archive, and then again); "unmatched" (no such call, and no
 --   fields to charge it by); "differs" with the call (settled before with another duration); "ended" with the call; "stale"; "due" with
@@ -22,7 +22,7 @@ local function keep_unmatched(tenant, unmatched, call_id, duration, ttl)
 end
 
 local function settle(names, given)
-  local tenant_key, payer_key, call_key, open, _, busy, journal, meters, recharges, unmatched = unpack(names)
+  local tenant_key, account, payer_key, call_key, open, _, busy, journal, meters, recharges, unmatched = unpack(names)
   local call_id, tenant_id, tenant_profile, duration, floor, ttl, archived, facts, payer_id, payer_profile, source, plan, conference,
     budget_micros, rate, fee, initial, increment = unpack(given)
   within(duration, 0, MOST_SECONDS)
@@ -41,7 +41,7 @@ local function settle(names, given)
       error("a call from the archive that ended otherwise")
     end
   end
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
   elseif not call and not facts and tenant.profile == tenant_profile then
@@ -113,4 +113,4 @@ local function settle(names, given)
   return write_call(call_key, call, ttl, line)
 end
 
-operations.settle = { keys = 10, judge = settle }
+operations.settle = { keys = 11, judge = settle }

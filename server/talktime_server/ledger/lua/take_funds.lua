@@ -2,7 +2,7 @@
 --
 -- A script, because the receipt and the money must be one step, or a repeat takes twice; and refunds of one funding are added up in it.
 --
--- KEYS, for each operation: tenant, receipt, funding (the receipt again for an adjustment), journal, recharges
+-- KEYS, for each operation: tenant, account, receipt, funding (the receipt again for an adjustment), journal, recharges
 -- ARGV, for each operation: id; tenant_id; REFUND, CHARGEBACK or ADJUST; amount (micros; below zero for an adjustment); funding_id (empty
 --   for an adjustment); reason
 -- Returns, for each operation: "replay" or "new" with settled, held and all that was taken back of the funding; "mismatch" with the
@@ -42,14 +42,14 @@ local function taken_of(funding)
   return bought
 end
 
-local function take_funds(tenant_key, key, funding, journal, recharges, taking_id, tenant_id, kind, amount, funding_id, reason)
+local function take_funds(tenant_key, account, key, funding, journal, recharges, taking_id, tenant_id, kind, amount, funding_id, reason)
   local receipt = book.receipts[key] or redis.call("HMGET", key, "kind", "amount", "funding", "note", "settled", "held", "total")
   if receipt[2] then
     local field = receipt[1] ~= kind and "kind" or differing(receipt, { amount, funding_id, reason })
     return field and { "mismatch", field } or { "replay", receipt[5], receipt[6], receipt[7] }
   end
   local micros = kind == "ADJUST" and 0 - whole(amount, -MOST_AT_ONCE, -1) or whole(amount, 1, MOST_AT_ONCE)
-  local tenant = read_tenant(tenant_key, tenant_id, journal, recharges)
+  local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)
   if not tenant.profile then
     return { "no_tenant" }
   end
@@ -85,4 +85,4 @@ local function take_funds(tenant_key, key, funding, journal, recharges, taking_i
   return { "new", tenant.settled, tenant.held, total }
 end
 
-return each(5, 6, take_funds)
+return each(6, 6, take_funds)
