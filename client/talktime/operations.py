@@ -29,6 +29,7 @@ from talktime.retry import Attempts
 from talktime.v1 import authorization_service_pb2 as pb
 
 MAX_MESSAGE_OPERATIONS = 256
+_SMALL_MESSAGE_OPERATIONS = 64
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_OPERATION_BYTES = 16 * 1024
 # When an operation runs out of time on a stream that owed answers and gave none for so long, the stream is dead.
@@ -145,7 +146,9 @@ class Operations:
         """Whatever is ready, as far as one message and the room on the stream go; None when nothing is."""
         taken: list[bytes] = []
         size_bytes, now_s = 0, time.monotonic()
-        most = min(MAX_MESSAGE_OPERATIONS, self._most_sent - self._sent)
+        # A crowd is halved: the service decides on one half while this side reads and writes the other.
+        half = max(_SMALL_MESSAGE_OPERATIONS, len(self._waiting) // 2)
+        most = min(MAX_MESSAGE_OPERATIONS, half, self._most_sent - self._sent)
         while self._unsent and len(taken) < most:
             waiting = self._unsent[0]
             if not waiting.answer.done():

@@ -123,11 +123,11 @@ async def test_a_proxy_that_swallows_streams_costs_a_few_deadlines_and_no_more(
     server: LyingServer,
 ) -> None:
     server.serve = stuck
-    async with AsyncClient(server.target, "secret", timeout_s=0.25) as client:
+    async with AsyncClient(server.target, "secret", timeout_s=2.0) as client:
         failed: list[TalktimeError] = []
         while not failed or server.streams < 2:
             ended = await asyncio.gather(
-                *(ask(client, n) for n in range(5)), return_exceptions=True
+                *(ask(client, n, 0.25) for n in range(5)), return_exceptions=True
             )
             failed += [e for e in ended if isinstance(e, TalktimeError)]
         assert {type(e) for e in failed} == {DeadlineExceeded}
