@@ -89,7 +89,7 @@ class OpenLoop:
             moments = due[at : at + self._per_message]
             asked = self._work.take(len(moments), 0.0)
             for each, moment in zip(asked, moments, strict=False):
-                each.begun_s = moment
+                each.begun_s = each.begun_s or moment
             lane = self._lane(len(asked))
             if lane is not None:
                 lane.send(asked)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from talktime import (
     AsyncClient,
@@ -22,11 +22,10 @@ from talktime import (
 )
 from talktime_loadtest.asking import Terms
 
-T = TypeVar("T")
-
 TIMEOUT_S = 2.0
+PATIENCE_S = 30.0
 AT_ONCE = 16
-ATTEMPTS = 6
+
 COUNTRY = "US"
 COMMON_TERMS = Terms("+442079460018")
 # May call anywhere, and credits pay.
@@ -41,6 +40,17 @@ ROWS = (
     RateRow("49", "Germany", 7_100),
     RateRow("33", "France", 8_000),
     RateRow("1", "United States", 4_000),
+)
+
+
+T = TypeVar("T")
+
+# Everything that is made and read here is safe to repeat, and a service may be about to come back.
+patiently = retry(
+    stop=stop_after_delay(PATIENCE_S),
+    wait=wait_exponential(0.1, max=1.0),
+    retry=retry_if_exception_type((Unavailable, DeadlineExceeded, TooMuch)),
+    reraise=True,
 )
 
 
@@ -113,6 +123,7 @@ async def prepare(service: Service, scene: Scene, run: str) -> Stage:
     return stage
 
 
+@patiently
 async def put_rates(operator: AsyncClient, stage: Stage, rows: Iterable[RateRow]) -> None:
     """A deck of the loads' own, unless one prices the number already."""
     known = await operator.get_rate_decks(stage.terms.to_number)
@@ -127,19 +138,9 @@ async def each(names: Iterable[T], make: Callable[[T], Awaitable[None]]) -> None
     """Does it for all names, a few at a time."""
     room = asyncio.Semaphore(AT_ONCE)
 
-    @retry(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(0.1, max=2.0),
-        retry=retry_if_exception_type((Unavailable, DeadlineExceeded, TooMuch)),
-        reraise=True,
-    )
-    async def patiently(name: T) -> None:
-        # Everything that is made here is safe to make twice.
-        await make(name)
-
     async def one(name: T) -> None:
         async with room:
-            await patiently(name)
+            await patiently(make)(name)
 
     async with asyncio.TaskGroup() as tasks:
         for name in names:

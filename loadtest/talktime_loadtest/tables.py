@@ -11,6 +11,8 @@ from talktime_loadtest.figures import Figures, Latency
 from talktime_loadtest.live import told_us
 from talktime_loadtest.running import Load, Outcome
 
+LATE_S = 0.02
+
 
 def show(outcome: Outcome, console: Console) -> None:
     """Prints a run."""
@@ -65,7 +67,10 @@ def _parts(outcome: Outcome) -> list[RenderableType]:
         parts.append(Text(f"Against the bare echo ({floor}): {outcome.ratio:.2f} of its rate"))
     parts.append(Text(_counted(figures)))
     parts.append(Text(f"Store: {outcome.persistence}"))
-    if figures.latest_s > 0.02:
+    if figures.errors and not outcome.unwanted:
+        errors = ", ".join(f"{count:,} {name}" for name, count in figures.errors.items())
+        parts.append(Text(f"Failed and asked again: {errors}", style="yellow"))
+    if figures.latest_s > LATE_S:
         late = f"{figures.latest_s * 1e3:.0f} ms"
         parts.append(Text(f"The generator itself was up to {late} late.", style="yellow"))
     parts += [Text(line, style="bold red") for line in (*outcome.unwanted, *outcome.differences)]

@@ -143,7 +143,8 @@ class Work:
             asked = self._again.popleft() if self._again else self._next()
             if asked is None:
                 break
-            asked.begun_s = now
+            # What is asked again has been waited for since it was first asked.
+            asked.begun_s = asked.begun_s or now
             found.append(asked)
         return found
 
