@@ -215,21 +215,22 @@ __all__ = [
     "normalize",
 ]
 
+# In the order in which they are looked through for a name: whoever needs one face does not load the other.
 _ROOMS = (
-    "accounts",
-    "answers",
-    "async_client",
-    "client",
-    "decks",
+    "words",
     "errors",
+    "answers",
+    "accounts",
+    "decks",
     "funds",
     "notices",
     "numbers",
-    "pipeline",
     "recharges",
     "reports",
     "retry",
-    "words",
+    "client",
+    "pipeline",
+    "async_client",
 )
 
 
@@ -240,9 +241,8 @@ def __dir__() -> list[str]:
 if not typing.TYPE_CHECKING:  # or a type checker would believe in any name
 
     def __getattr__(name: str) -> object:
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        rooms = [importlib.import_module(f"{__name__}.{room}") for room in _ROOMS]
-        found = {each: vars(room)[each] for room in rooms for each in __all__ if each in vars(room)}
-        globals().update(found)
-        return found[name]
+        for room in _ROOMS if name in __all__ else ():
+            found = vars(importlib.import_module(f"{__name__}.{room}"))
+            if name in found:
+                return globals().setdefault(name, found[name])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
