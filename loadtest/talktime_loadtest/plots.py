@@ -147,14 +147,23 @@ class _Frame:
     def line(self, line: Line) -> str:
         if not line.points:
             return ""
-        places = [f"{self.at_x(x):.1f} {self.at_y(y):.1f}" for x, y in line.points]
-        path = "M" + "L".join(places)
+        path = self.path(line.points)
         drawn = f'<path class="line {line.look}" d="{path}"/>'
         if not line.filled:
             return drawn
         base, first, last = HEIGHT - BOTTOM, line.points[0][0], line.points[-1][0]
         area = f"{path}L{self.at_x(last):.1f} {base}L{self.at_x(first):.1f} {base}Z"
         return f'<path class="area {line.look}" d="{area}"/>{drawn}'
+
+    def path(self, points: Sequence[tuple[float, float]]) -> str:
+        """Through all points; a gap where there is no number."""
+        steps, begun = [], False
+        for x, y in points:
+            if not math.isnan(y):
+                step = "L" if begun else "M"
+                steps.append(f"{step}{self.at_x(x):.1f} {self.at_y(y):.1f}")
+            begun = not math.isnan(y)
+        return "".join(steps)
 
     def mark(self, line: Line, mark: tuple[float, float, str]) -> str:
         x, y = self.at_x(mark[0]), self.at_y(mark[1])

@@ -138,9 +138,10 @@ async def each(names: Iterable[T], make: Callable[[T], Awaitable[None]]) -> None
     """Does it for all names, a few at a time."""
     room = asyncio.Semaphore(AT_ONCE)
 
+    @patiently
     async def one(name: T) -> None:
         async with room:
-            await patiently(make)(name)
+            await make(name)
 
     async with asyncio.TaskGroup() as tasks:
         for name in names:

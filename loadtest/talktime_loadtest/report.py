@@ -71,11 +71,12 @@ def _tiles(outcome: Outcome) -> str:
     figures, latency = outcome.figures, outcome.figures.latency
     low, high = figures.per_s_range
     errors = figures.error_count
+    spread = f"; {low:,.0f} to {high:,.0f} in {len(figures.repeats)} stretches"
     tiles = [
         (
             "first",
             f"{figures.per_s:,.0f}/s",
-            f"operations; {low:,.0f} to {high:,.0f} in {len(figures.repeats)} stretches",
+            f"operations{spread if len(figures.repeats) > 1 else ''}",
         ),
         ("", told_us(latency.p50_us), "median latency"),
         ("", told_us(latency.p99_us), "99th percentile"),
@@ -174,8 +175,8 @@ def _over_time(figures: Figures) -> str:
     if not busy:
         return _quiet("Nothing was answered.")
     lines = [
-        Line("median", "one", [(point.at_s, point.p50_us) for point in busy]),
-        Line("99th percentile", "two", [(point.at_s, point.p99_us) for point in busy]),
+        Line("median", "one", [(p.at_s, p.p50_us or math.nan) for p in figures.points]),
+        Line("99th percentile", "two", [(p.at_s, p.p99_us or math.nan) for p in figures.points]),
     ]
     low, high = min(p.p50_us for p in busy), max(p.p99_us for p in busy)
     y = logarithmic("latency", low, high, told_us)

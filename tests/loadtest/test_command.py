@@ -97,7 +97,8 @@ def test_rows_are_measured_and_judged(capfd: pytest.CaptureFixture[str]) -> None
     """Small, and as an operator would: the command starts what it measures, and leaves nothing."""
     assert ran("targets", "--quick", "--json", "--only", "bytes-receipt") in (0, 1)
     (run,) = json.loads(capfd.readouterr().out)["runs"]
-    assert [each["name"] for each in run] == ["bytes-open", "bytes-receipt"]
-    assert all(each["figure"] > 0 for each in run), run
+    assert [each["name"] for each in run] == ["bytes-open", "bytes-receipt", "conserved"]
+    assert all(each["figure"] > 0 for each in run[:2]), run
     assert all(each["verdict"] in (Verdict.MET, Verdict.MISSED) for each in run)
+    assert run[2]["verdict"] == Verdict.MET
     assert f"{QUICK.counted_calls:,}" in run[0]["note"]

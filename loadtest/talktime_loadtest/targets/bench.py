@@ -85,6 +85,12 @@ class Bench:
             self._stages[address] = await prepare(running.service, scene, new_run())
         return self._stages[address]
 
+    def loaded(self) -> list[tuple[Running, Stage]]:
+        """The shared services that still run, with the stages on them."""
+        running = {each.service.target: each for each in self._services.values()}
+        found = self._stages.items()
+        return [(running[target], stage) for target, stage in found if target in running]
+
     async def rates(self, *runs: tuple[Running, Load]) -> list[list[Figures]]:
         """Each load once per repeat, turn by turn, so that a busy moment of the machine falls on all."""
         found: list[list[Figures]] = [[] for _ in runs]

@@ -4,7 +4,7 @@ It is the time of everything that serves: the serving process, Envoy included, a
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 
 from talktime import AsyncClient, Payer, RateRow
@@ -17,6 +17,7 @@ from talktime_loadtest.preparing import (
     Stage,
     each,
     numbered,
+    patiently,
     prepare,
 )
 from talktime_loadtest.processor import processor_s
@@ -96,8 +97,9 @@ async def put_deck(service: Running, stage: Stage, rows: int) -> str:
     return version
 
 
+@patiently
 async def put_and_activate(
-    operator: AsyncClient, version: str, currency_code: str, rows: Iterable[RateRow]
+    operator: AsyncClient, version: str, currency_code: str, rows: Sequence[RateRow]
 ) -> None:
     """Uploads a deck and puts it in force."""
     stored = await operator.put_rate_deck(version, currency_code, rows)

@@ -9,7 +9,7 @@ from talktime import AsyncClient, CallType
 from talktime_loadtest.loading import new_run
 from talktime_loadtest.preparing import Scene, Stage, prepare
 from talktime_loadtest.processor import resident_bytes
-from talktime_loadtest.running import measure
+from talktime_loadtest.running import books_of, measure
 from talktime_loadtest.services import Running, Wanted, started
 from talktime_loadtest.store import StoreFacts
 from talktime_loadtest.targets.bench import Bench, Finding, Findings, sound
@@ -68,6 +68,17 @@ async def deck(bench: Bench) -> Findings:
                     await asyncio.sleep(LOOK_EVERY_S)
         took_s = time.monotonic() - began
     return {"deck": Finding(took_s, f"{len(rows):,} rows, 2 processes; upload {uploaded_s:.2f} s")}
+
+
+async def conserved(bench: Bench) -> Findings:
+    """After all rows: the proof for every tenant that they loaded, and nothing held where no call is open."""
+    wrong = looked_at = 0
+    for service, stage in bench.loaded():
+        for account in (await books_of(service.service, stage)).values():
+            looked_at += 1
+            held_for_nothing = account.held_micros and not account.open_calls
+            wrong += bool(held_for_nothing or not account.conserved)
+    return {"conserved": Finding(wrong, f"of {looked_at:,} that the rows loaded")}
 
 
 async def _stage(service: Running) -> Stage:

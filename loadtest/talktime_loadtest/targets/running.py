@@ -32,7 +32,10 @@ ROWS: dict[Row, tuple[str, ...]] = {
     keeping.memory: ("memory",),
     keeping.start: ("start",),
     keeping.deck: ("deck",),
+    keeping.conserved: ("conserved",),
 }
+# Looked at after whatever rows were run.
+CONSERVED = "conserved"
 NAMES = tuple(name for names in ROWS.values() for name in names)
 FAILURES = (
     *(RowFailed, TalktimeError, GeneratorFailed, ServiceFailed, StoreSaid),
@@ -64,7 +67,7 @@ async def judge(
     async with AsyncExitStack() as stack:
         bench = Bench(scale, fsync, stack)
         for row, names in ROWS.items():
-            if only and not set(only) & set(names):
+            if only and not {*only, CONSERVED} & set(names):
                 continue
             begun(names)
             found += await _judged(bench, row, names)
