@@ -32,6 +32,7 @@ SHARDS_AT_ONCE = 16  # asked in one trip
 LINES_AT_ONCE = 128  # of a shard: a trip holds the store for about a millisecond
 BATCH = 500  # lines in one transaction, and a shard's lines more
 IDLE_S = 0.15
+QUIET_AFTER_S, QUIET_S = 2.0, 0.5  # where nothing happens, looking often is all that it costs
 FIRST_PAUSE_S = 0.2  # after trouble, and twice as long each time, up to
 LONGEST_PAUSE_S = 5.0
 ALARM_AFTER_S = 60.0  # of SQL being away
@@ -115,7 +116,7 @@ class Archiver:
         self._keep_ms = keep_ms
         self._shards: dict[int, _Shard] = {}
         self._trouble = _Trouble()
-        self._trimmed_s = self._told_s = float("-inf")
+        self._trimmed_s = self._told_s = self._kept_s = float("-inf")
 
     async def run(self) -> None:
         """Archives until it is cancelled. Raises Unsafe when the store belongs to another archive."""
@@ -124,7 +125,7 @@ class Archiver:
             try:
                 busy = await self.step()
                 self._trouble = _Trouble()
-                pause_s = 0.0 if busy else IDLE_S
+                pause_s = 0.0 if busy else self._idle_s(loop.time())
             except Unsafe:
                 raise
             except Exception as error:
@@ -132,6 +133,9 @@ class Archiver:
                 self._shards = {}  # what was committed is read again: an answer may have been lost
                 self._complain(error, loop.time())
             await asyncio.sleep(pause_s)
+
+    def _idle_s(self, now_s: float) -> float:
+        return QUIET_S if now_s - self._kept_s > QUIET_AFTER_S else IDLE_S
 
     async def step(self) -> bool:
         """Looks at every shard once; whether more is waiting. Raises ArchiveAway, StoreAway, Unsafe."""
@@ -213,6 +217,7 @@ class Archiver:
             await self._doubt(wrong)
             done.full = True
             return
+        self._kept_s = asyncio.get_running_loop().time()
         for page in pages:
             self._reach(page, reached[page.shard])
         done.full = done.full or any(page.full for page in pages)
