@@ -22,7 +22,6 @@ from talktime_loadtest.work import Work
 
 SLICES_PER_S = 4
 ANSWERS_LIMIT_S = 5.0
-SETTLE_LIMIT_S = 60.0
 LOOK_EVERY_S = 0.01
 SETTLED_TOGETHER = 64
 COLLECT_AFTER = 50_000
@@ -82,7 +81,7 @@ class Generator:
         await self._cut_slices()
         pace.stop()
         cpu_s = time.process_time() - cpu_s
-        await self._until_answered(ANSWERS_LIMIT_S)
+        await self._until_answered()
         await self._settle_what_is_open()
         for lane in self._lanes:
             await lane.give_up()
@@ -131,10 +130,13 @@ class Generator:
         """Whether an answer is still to come, or an operation waits to be asked again."""
         return bool(self._work.resting) or any(lane.in_flight for lane in self._lanes)
 
-    async def _until_answered(self, limit_s: float) -> None:
-        deadline = time.monotonic() + limit_s
+    async def _until_answered(self) -> None:
+        """Until nothing is under way, or nothing was answered for a while."""
+        ended, deadline = self._work.ended, time.monotonic() + ANSWERS_LIMIT_S
         while self._waiting() and time.monotonic() < deadline:
             await asyncio.sleep(LOOK_EVERY_S)
+            if self._work.ended != ended:
+                ended, deadline = self._work.ended, time.monotonic() + ANSWERS_LIMIT_S
 
     async def _settle_what_is_open(self) -> None:
         """Ends the calls that the load left open, and what waits to be asked again."""
@@ -142,7 +144,7 @@ class Generator:
         together = min(SETTLED_TOGETHER, self._lanes[0].free)
         pace = ClosedLoop(self._lanes, self._work, together)
         pace.start()
-        await self._until_answered(SETTLE_LIMIT_S)
+        await self._until_answered()
         pace.stop()
 
     def _books(self, cpu_s: float, latest_s: float) -> dict[str, Any]:

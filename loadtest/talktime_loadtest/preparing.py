@@ -134,9 +134,11 @@ async def put_rates(operator: AsyncClient, stage: Stage, rows: Iterable[RateRow]
     await operator.activate_rate_deck(version, stored)
 
 
-async def each(names: Iterable[T], make: Callable[[T], Awaitable[None]]) -> None:
+async def each(
+    names: Iterable[T], make: Callable[[T], Awaitable[None]], *, at_once: int = AT_ONCE
+) -> None:
     """Does it for all names, a few at a time."""
-    room = asyncio.Semaphore(AT_ONCE)
+    room = asyncio.Semaphore(at_once)
 
     @patiently
     async def one(name: T) -> None:

@@ -118,6 +118,8 @@ class Work:
         self.asked = 0
         # Operations that wait a moment before they are asked again.
         self.resting = 0
+        # Answers and failures so far: as long as it grows, the service is at work.
+        self.ended = 0
         self.finishing = False
         self._orders = orders
         self._kinds = _pattern(orders)
@@ -150,6 +152,7 @@ class Work:
 
     def took(self, asked: Asked, answer: Any, now: float) -> None:
         """Judges an answer: the message that the operation's RPC gives."""
+        self.ended += 1
         if asked.first is not None:
             self._took_again(asked, answer, now)
             return
@@ -165,6 +168,7 @@ class Work:
 
     def failed(self, asked: Asked, status: str) -> bool:
         """Counts an error; True when the operation will be asked again, with its id."""
+        self.ended += 1
         self.count_error(status)
         if status in WORTH_REPEATING and asked.tries < self._orders.attempts:
             asked.tries += 1

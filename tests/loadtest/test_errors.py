@@ -114,7 +114,6 @@ async def test_an_operation_that_is_never_answered_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("talktime_loadtest.generator.ANSWERS_LIMIT_S", 0.1)
-    monkeypatch.setattr("talktime_loadtest.generator.SETTLE_LIMIT_S", 0.1)
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:

@@ -29,7 +29,9 @@ from talktime_loadtest.targets.storage import STREAMS, counted_calls
 FEW_TENANTS, FEW_PAYERS = 10, 10
 # Who calls when there are many payers: a busy hour's, spread over all.
 CALLING = 1_000
-PAYERS_TOGETHER = 1_000
+# Far from what one request may take, in payers and in time.
+PAYERS_TOGETHER = 500
+BULK_AT_ONCE = 2
 PREFIX_DIGITS = 6
 
 
@@ -86,7 +88,7 @@ async def put_payers(service: Running, stage: Stage, count: int) -> None:
             people = [Payer(name, COUNTRY, LICENSES) for name in named]
             await operator.put_payers(people, tenant_id=tenant)
 
-        await each(parts, put)
+        await each(parts, put, at_once=BULK_AT_ONCE)
 
 
 async def put_deck(service: Running, stage: Stage, rows: int) -> str:

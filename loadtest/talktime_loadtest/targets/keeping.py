@@ -1,7 +1,6 @@
 """Rows about a service's life: how soon it answers, how much it needs, how fast a deck takes force."""
 
 import asyncio
-import dataclasses
 import time
 from contextlib import AsyncExitStack
 
@@ -42,7 +41,7 @@ async def memory(bench: Bench) -> Findings:
         await put_deck(service, stage, bench.scale.prefixes)
         await put_payers(service, stage, each_tenant)
         everybody = Scene(tenants=TENANTS, payers=each_tenant).stage()
-        load = dataclasses.replace(counted_calls(bench.scale.cached_payers), settle_all=True)
+        load = counted_calls(bench.scale.cached_payers)
         sound(await measure(service.service, everybody, load))
         used = max(map(resident_bytes, await _serving(service)))
     note = f"{bench.scale.prefixes:,} prefixes, {bench.scale.cached_payers:,} profiles; {service.engine}"
