@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgpack
+
 from ledger.plain import PlainLedger
 from ledger.plain_call import DAY_MS, month_of
 from ledger.plain_meters import minutes, payer_limits
@@ -44,7 +46,7 @@ async def kept_rows(world: World) -> dict[str, Any]:
     kept |= {name: getattr(account, name) for name in MONEY}
     kept["use"] = _use(account[-len(USE) :], now_ms, 1000)
     for payer, row in zip(payers, uses, strict=True):
-        numbers = tuple(map(int, row.split())) if row else (0,) * len(USE)
+        numbers = tuple(map(int, msgpack.unpackb(row))) if row else (0,) * len(USE)
         kept[f"use of {payer}"] = _use(numbers, now_ms, payer_limits(world.tenant, payer)[1])
     meters = await world.store.command("HGETALL", keys.meters(owner))
     for name, row in meters.items():

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgpack
+
 from ledger import story
 from talktime_server.decision import catalog
 from talktime_server.failure import NotFound
@@ -140,7 +142,7 @@ class World:
     async def use(self, payer: str) -> tuple[int, int]:
         """A payer's open calls, and what they hold."""
         row = await self.store.command("HGET", keys.busy(self.tenant.tenant_id), payer)
-        open_calls, held = (row or b"0 0").split()[:2]
+        open_calls, held, *_ = msgpack.unpackb(row) if row else (0, 0)
         return int(open_calls), int(held)
 
     async def epoch(self) -> int:

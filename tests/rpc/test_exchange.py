@@ -17,11 +17,13 @@ from talktime.v1.authorization_service_pb2 import (
     SettleRequest,
 )
 from talktime.v1.status_pb2 import ErrorInfo
-from talktime_server.failure import Failure, NotFound
+from talktime_server.failure import Failure, NotFound, Unauthenticated
+from talktime_server.rpc import token_file
 from talktime_server.rpc.edge import Edge, Identity
-from talktime_server.rpc.exchange import MAX_OPERATIONS, MAX_UNSENT
+from talktime_server.rpc.exchange import MAX_OPERATIONS, MAX_UNSENT, Exchange
 from talktime_server.rpc.limiter import Limits
 from talktime_server.rpc.replies import failed_operation
+from talktime_server.rpc.tokens import CHECK_EVERY_S, Tokens
 
 
 def ask(correlation_id: int, tenant: str = "acme", **changes: Any) -> Operation:
@@ -282,3 +284,33 @@ async def test_a_client_that_goes_away_leaves_no_slot_taken(kit: Kit) -> None:
         await client.answers.aclose()
         assert edge.in_flight == 0
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_a_token_that_was_taken_back_ends_its_stream_at_the_next_message(kit: Kit) -> None:
+    """What was read before it is answered."""
+    ticks, desk = Ticks(), Desk(held={"slow": asyncio.Event()})
+    tokens = Tokens(kit.path, ticks=ticks)
+    client = Client(kit, desk, edge=Edge([], [Exchange(desk).stream()], tokens=tokens))
+    client.say(ask(1, "slow"))
+    first = asyncio.create_task(client.hear(1))
+    while not desk.started:
+        await asyncio.sleep(0)
+    revoked = next(record.id for record in token_file.listed(kit.path) if record.name == "o1")
+    assert token_file.revoke(kit.path, revoked)
+    ticks.now_s += CHECK_EVERY_S
+    client.say(ask(2, "quick"))
+    desk.held["slow"].set()
+    assert ids(await first) == [1]
+    with pytest.raises(Unauthenticated):
+        await client.hear(1)
+    assert desk.started == [1]
+
+
+@dataclass
+class Ticks:
+    """Time as the tokens see it."""
+
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s

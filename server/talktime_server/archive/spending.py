@@ -7,6 +7,8 @@ Calls a second are not counted again: that second is over.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import msgpack
+
 from talktime_server.archive.days import DAY_MS
 from talktime_server.archive.lines import Line
 from talktime_server.ledger.meters import CONFERENCE_MARK, month_of
@@ -33,13 +35,13 @@ class Use:
     told: int = 0
 
     def numbers(self, now_ms: int) -> tuple[int, ...]:
-        """As the scripts keep it (write_use and pack_account in book.lua)."""
+        """As the scripts keep it (pack_use and pack_account in book.lua)."""
         parts = (self.open, self.held, now_ms // DAY_MS, self.day_spent, month_of(now_ms))
         return (*parts, self.month_spent, self.costly, self.told, 0, 0)
 
-    def text(self, now_ms: int) -> str:
+    def row(self, now_ms: int) -> bytes:
         """The same, of a payer."""
-        return " ".join(map(str, self.numbers(now_ms)))
+        return bytes(msgpack.packb(self.numbers(now_ms)))
 
     @property
     def says_something(self) -> bool:
@@ -91,10 +93,10 @@ class Spending:
         if call.get(b"conference"):
             self.budgets[call[b"conference"].decode()].held += _held(call)
 
-    def rows(self) -> dict[str, str]:
+    def rows(self) -> dict[str, bytes]:
         """The payers' rows, by payer."""
         return {
-            payer_id: use.text(self.now_ms)
+            payer_id: use.row(self.now_ms)
             for payer_id, use in self.payers.items()
             if use.says_something
         }

@@ -189,8 +189,7 @@ class Verdict:
     refusal: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entitlement:
+class Entitlement(NamedTuple):
     """The verdict on one call, with what it was made from."""
 
     verdict: Verdict

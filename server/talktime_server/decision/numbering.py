@@ -8,6 +8,7 @@ dials; they are never E.164.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from talktime_server.words import NumberClass
 
@@ -17,8 +18,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 NO_COUNTRY = "001"
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """An E.164 number; `country` is "001" for a number of no country and empty when nothing is
     known of it.
     """

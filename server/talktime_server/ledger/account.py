@@ -3,7 +3,7 @@
 import struct
 from typing import NamedTuple, Self
 
-_FORM = struct.Struct("<23d")
+_FORM = struct.Struct("<24d")
 
 
 class Account(NamedTuple):
@@ -11,8 +11,9 @@ class Account(NamedTuple):
 
     `profile` is the version of the tenant's profile (0: there is no such tenant), `epoch` counts the
     changes of its and its payers' profiles, `mark_ms` is the latest instant seen, `version` the
-    number of journal lines. `trigger_micros` is -1 when no recharge watches the balance. The rest
-    is what the tenant has open and has spent.
+    number of journal lines. `trigger_micros` is -1 when no recharge watches the balance. `due_ms` is
+    when the shard's index names the tenant at the latest, 0 when that is not known. The rest is
+    what the tenant has open and has spent.
     """
 
     profile: int = 0
@@ -28,6 +29,7 @@ class Account(NamedTuple):
     generation: int = 0
     trigger_micros: int = -1
     on_settled: int = 0
+    due_ms: int = 0
     open: int = 0
     open_held_micros: int = 0
     day: int = 0

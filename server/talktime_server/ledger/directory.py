@@ -8,8 +8,8 @@ seen without a second trip (semantics 67, 87).
 import contextlib
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 from talktime_server.failure import Conflict, NotFound
 from talktime_server.ledger import keys
@@ -42,8 +42,7 @@ Value = TypeVar("Value")
 MOST_CACHED = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Profiles:
+class Profiles(NamedTuple):
     """A tenant and, when there is one by that id, its payer."""
 
     tenant: Tenant

@@ -243,35 +243,38 @@ class Call(NamedTuple):
     @classmethod
     def read(cls, kept: Mapping[bytes, Any]) -> Self:
         """From what the scripts keep of it (authorize.lua)."""
-        kind = kept[b"source"].decode()
-        terms = kept[b"terms"]
+        source, terms = kept[b"source"], kept[b"terms"]
         return cls(
-            CallState(kept[b"state"].decode()),
+            _STATES[kept[b"state"]],
             Facts.unpack(kept[b"facts"].decode()),
-            SourceKind(kind) if kind in _FREE else None,
+            _FREE.get(source),
             kept[b"held"],
             kept[b"granted"],
             kept[b"lease"],
             Terms(terms[b"rate"], terms[b"fee"], terms[b"initial"], terms[b"increment"]),
-            _first(kept, kind),
-            _last(kept, kind),
-            _ending(kept, kind),
+            _first(kept, source),
+            _last(kept, source),
+            _ending(kept, source),
             kept.get(b"owed", 0),
-            tuple(Slice(s[0].decode(), int(s[1]), int(s[2])) for s in kept.get(b"slices", ())),
+            tuple([Slice(s[0].decode(), int(s[1]), int(s[2])) for s in kept.get(b"slices", ())]),
         )
 
 
-_FREE = frozenset({SourceKind.INCLUDED, SourceKind.EMERGENCY})
+# By the words of the store: looking them up costs less than asking the enum.
+_STATES = {state.value.encode(): state for state in CallState}
+_REASONS = {b"": None} | {reason.value.encode(): reason for reason in Reason}
+_KINDS = {kind.value.encode(): kind for kind in SourceKind}
+_FREE = {kind.value.encode(): kind for kind in (SourceKind.INCLUDED, SourceKind.EMERGENCY)}
 _MONEY = {b"CREDITS": SourceKind.CREDITS, b"POSTPAID": SourceKind.POSTPAID}
 
 
-def _stretches(split: list[Any], source: str, seconds: int, micros: int) -> tuple[Stretch, ...]:
+def _stretches(split: list[Any], source: bytes, seconds: int, micros: int) -> tuple[Stretch, ...]:
     """What paid which part; a call with one source is kept without saying it."""
     if split:
         return tuple(_stretch(*part) for part in split)
     if not (seconds and source):
         return ()
-    return (Stretch(SourceKind(source.partition("+")[0]), seconds, micros),)
+    return (Stretch(_KINDS[source.partition(b"+")[0]], seconds, micros),)
 
 
 def _stretch(name: bytes, seconds: int, micros: int) -> Stretch:
@@ -281,11 +284,7 @@ def _stretch(name: bytes, seconds: int, micros: int) -> Stretch:
     return Stretch(SourceKind.POOL, int(seconds), 0, name.decode())
 
 
-def _reason(word: bytes) -> Reason | None:
-    return Reason(word.decode()) if word else None
-
-
-def _first(kept: Mapping[bytes, Any], source: str) -> Grant | None:
+def _first(kept: Mapping[bytes, Any], source: bytes) -> Grant | None:
     if not (row := kept.get(b"first")):
         return None
     granted, held, lease, final, settled, all_held, at = row
@@ -296,13 +295,13 @@ def _first(kept: Mapping[bytes, Any], source: str) -> Grant | None:
         bool(final),
         Money(settled, all_held),
         at,
-        _reason(kept.get(b"why", b"")),
+        _REASONS[kept.get(b"why", b"")],
         stretches=_stretches(kept.get(b"first_split", []), source, granted, held),
         limit=kept.get(b"limit", b"").decode(),
     )
 
 
-def _last(kept: Mapping[bytes, Any], source: str) -> Grant | None:
+def _last(kept: Mapping[bytes, Any], source: bytes) -> Grant | None:
     if not (row := kept.get(b"last")):
         return None
     sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = row
@@ -315,14 +314,14 @@ def _last(kept: Mapping[bytes, Any], source: str) -> Grant | None:
         bool(final),
         Money(settled, all_held),
         at,
-        _reason(why),
+        _REASONS[why],
         sequence,
         bool(reacquired),
         () if why else _stretches(split, source, granted, held),
     )
 
 
-def _ending(kept: Mapping[bytes, Any], source: str) -> Ending | None:
+def _ending(kept: Mapping[bytes, Any], source: bytes) -> Ending | None:
     if not (row := kept.get(b"done")):
         return None
     numbers = [*row, *[0] * (ENDING_NUMBERS - len(row))]  # older receipts have fewer

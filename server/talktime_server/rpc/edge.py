@@ -8,6 +8,7 @@ message is read, whatever else would have refused it; and nothing waits in a que
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -141,7 +142,10 @@ class Edge:
             who = identity.name
             _check_role(identity, stream.roles, stream.anonymous)
             self._enter_stream(stream)
-            visit = Visit(identity, call.peer, call.timeout_s, self._draining, self._counted)
+            confirm = partial(self._confirm, call, stream, identity)
+            visit = Visit(
+                identity, call.peer, call.timeout_s, self._draining, self._counted, confirm
+            )
             try:
                 async with aclosing(stream.serve(messages, visit)) as answers:
                     async for answer in answers:
@@ -170,6 +174,11 @@ class Edge:
         if headers:
             raise Unauthenticated("AMBIGUOUS_CREDENTIALS", "authorization is given more than once")
         raise nobody()
+
+    def _confirm(self, call: Incoming, stream: Stream, identity: Identity) -> None:
+        """A stream lives long: a token that was taken back, or changed, ends it at its next message."""
+        if not stream.anonymous and self._identify(call.metadata) != identity:
+            raise Unauthenticated("TOKEN_CHANGED", "the token's rights have changed; reconnect")
 
     async def _answer(
         self, method: Method, request: Any, identity: Identity, tenant: str, left_s: float

@@ -164,6 +164,7 @@ class _Conversation:
     async def _read(self, messages: AsyncIterator[bytes]) -> None:
         try:
             async for body in messages:
+                self._visit.confirm()
                 self._take(body)
                 while self._unsent >= MAX_UNSENT:
                     self._room.clear()

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
@@ -72,8 +72,7 @@ class Identity:
         raise Invalid.fields([Violation("tenant_id", "MISSING_FIELD", text)])
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A call as it came in. Metadata names are lower case; `timeout_s` is what the caller's deadline
     leaves now, None without one. A stream's body is empty: its messages come separately."""
 
@@ -84,8 +83,7 @@ class Incoming:
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer to be written out. `status_details` goes into grpc-status-details-bin; empty when OK."""
 
     code: Code
@@ -135,6 +133,7 @@ class Visit:
     """What a stream knows of its caller, and when the process wants it to end.
 
     `counted` counts the stream for a tenant while its context lasts, and raises TooMuch at the limit.
+    `confirm` raises when the caller's token does not hold any more what it did at the beginning.
     """
 
     identity: Identity
@@ -142,6 +141,7 @@ class Visit:
     timeout_s: float | None
     draining: asyncio.Event
     counted: Callable[[str], AbstractContextManager[None]]
+    confirm: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

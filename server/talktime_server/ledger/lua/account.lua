@@ -14,7 +14,7 @@ local function account(old, tenant_key, account_key)
     return { "same" }
   end
   local f = redis.call("HMGET", old, unpack(FIELDS))
-  local tenant = { now = tonumber(f[3] or "0"), gen = tonumber(f[11] or "0"), sums = {} }
+  local tenant = { now = tonumber(f[3] or "0"), gen = tonumber(f[11] or "0"), due = 0, sums = {} }
   for n, name in ipairs({ "profile", "epoch", "now", "version", "settled", "held", "spent", "lot", "invoiced", "owed" }) do
     tenant[name] = tonumber(f[n] or "0")
   end

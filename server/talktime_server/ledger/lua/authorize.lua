@@ -132,7 +132,7 @@ local function authorize(names, given)
   count_start(use, math.floor(second / bounds.window), costly)
   local entry = enter(tenant, free and "RECORD" or "HOLD", call_id, 0, held.credits, held.granted, moved, 0, held.invoiced)
   call.first[5], call.first[6] = tenant.settled, tenant.held
-  keep_open(open, due, tenant_id, call_id, call.lease, 1)
+  keep_open(tenant, open, due, call_id, call.lease, 1)
   return write_call(call_key, call, 0, entry)
 end
 

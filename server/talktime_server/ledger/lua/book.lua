@@ -65,51 +65,48 @@ local function of_now(use, now, month)
   return use
 end
 
-local USE = "(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)"
-
--- Reads what a payer has open and has spent. The first data version kept the first two numbers alone (semantics 91).
+-- Reads what a payer has open and has spent. Data versions before 4 kept it as text, the first one two numbers alone (semantics 91).
 local function read_use(stored, now, month)
-  local use = { open = 0, held = 0, day = 0, day_spent = 0, month = 0, month_spent = 0, costly = 0, told = 0, second = 0, started = 0 }
-  if stored then
-    local open, held, day, day_spent, last_month, month_spent, costly, told, second, started = string.match(stored, USE)
-    if open then
-      use = { open = tonumber(open), held = tonumber(held), day = tonumber(day), day_spent = tonumber(day_spent),
-        month = tonumber(last_month), month_spent = tonumber(month_spent), costly = tonumber(costly), told = tonumber(told),
-        second = tonumber(second), started = tonumber(started) }
-    else
-      open, held = string.match(stored, "(%d+) (%d+)")
-      use.open, use.held = tonumber(open), tonumber(held)
+  local n = {}
+  if stored and string.find(stored, "^%d") then
+    for number in string.gmatch(stored, "%d+") do
+      n[#n + 1] = tonumber(number)
     end
+  elseif stored then
+    n = cmsgpack.unpack(stored)
   end
+  local use = { open = n[1] or 0, held = n[2] or 0, day = n[3] or 0, day_spent = n[4] or 0, month = n[5] or 0, month_spent = n[6] or 0,
+    costly = n[7] or 0, told = n[8] or 0, second = n[9] or 0, started = n[10] or 0 }
   return of_now(use, now, month)
 end
 
-local function write_use(use, tenant)
-  return string.format("%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f", use.open, use.held, math.floor(tenant.now / DAY_MS),
-    use.day_spent, tenant.month, use.month_spent, use.costly, use.told, use.second, use.started)
+local function pack_use(use, tenant)
+  return cmsgpack.pack({ use.open, use.held, math.floor(tenant.now / DAY_MS), use.day_spent, tenant.month, use.month_spent, use.costly,
+    use.told, use.second, use.started })
 end
 
 -- A tenant's account: the numbers that decisions read and change, in one small record (account.py).
-local ACCOUNT = "<" .. string.rep("d", 23)
+local ACCOUNT = "<" .. string.rep("d", 24)
 
 local function unpack_account(stored)
-  local profile, epoch, mark, version, settled, held, spent, lot, invoiced, owed, gen, trigger, on_settled, open, open_held, day, day_spent,
-    month, month_spent, costly, told, second, started = struct.unpack(ACCOUNT, stored)
+  local profile, epoch, mark, version, settled, held, spent, lot, invoiced, owed, gen, trigger, on_settled, due, open, open_held, day,
+    day_spent, month, month_spent, costly, told, second, started = struct.unpack(ACCOUNT, stored)
   local use = { open = open, held = open_held, day = day, day_spent = day_spent, month = month, month_spent = month_spent, costly = costly,
     told = told, second = second, started = started }
   return { profile = profile, epoch = epoch, now = math.max(book.clock, mark), version = version, settled = settled, held = held,
-    spent = spent, lot = lot, invoiced = invoiced, owed = owed, gen = gen, trigger = trigger, on_settled = on_settled, use = use, sums = {} }
+    spent = spent, lot = lot, invoiced = invoiced, owed = owed, gen = gen, trigger = trigger, on_settled = on_settled, due = due,
+    use = use, sums = {} }
 end
 
 local function pack_account(tenant)
   local use = tenant.use
   return struct.pack(ACCOUNT, tenant.profile or 0, tenant.epoch, tenant.now, tenant.version, tenant.settled, tenant.held, tenant.spent,
-    tenant.lot, tenant.invoiced, tenant.owed, tenant.gen, tenant.trigger, tenant.on_settled, use.open, use.held,
+    tenant.lot, tenant.invoiced, tenant.owed, tenant.gen, tenant.trigger, tenant.on_settled, tenant.due, use.open, use.held,
     math.floor(tenant.now / DAY_MS), use.day_spent, tenant.month, use.month_spent, use.costly, use.told, use.second, use.started)
 end
 
 -- Of a tenant that has none yet.
-local NEW_ACCOUNT = struct.pack(ACCOUNT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+local NEW_ACCOUNT = struct.pack(ACCOUNT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 local function fetch(key)
   local stored = book.fetched[key]
@@ -195,10 +192,13 @@ local function count_open(open)
   return calls.count + calls.delta
 end
 
-local function keep_open(open, due, tenant_id, call_id, lease, more)
+-- The shard's index already names a tenant whose account says when it is due, and not later than that.
+local function keep_open(tenant, open, due, call_id, lease, more)
   local calls = open_calls(open)
   calls.delta, calls.added[call_id], calls.ended[call_id] = calls.delta + more, lease, nil
-  calls.due, calls.tenant_id, calls.earliest = due, tenant_id, math.min(calls.earliest or lease, lease)
+  if tenant.due == 0 or lease < tenant.due then
+    tenant.due, calls.due, calls.tenant_id, calls.earliest = lease, due, tenant.id, lease
+  end
 end
 
 local function end_open(open, call_id)
@@ -207,9 +207,10 @@ local function end_open(open, call_id)
 end
 
 -- Has the shard's index point at the tenant's next lease, and takes a call off the list that is not open any more.
-local function sweep(open, due, tenant_id, gone)
+local function sweep(tenant, open, due, gone)
   local calls = open_calls(open)
-  calls.due, calls.tenant_id, calls.swept = due, tenant_id, true
+  calls.due, calls.tenant_id, calls.swept = due, tenant.id, true
+  tenant.due, tenant.changed = 0, true
   if gone then
     calls.ended[gone] = true
   end

@@ -12,7 +12,7 @@ local function expire(names, given)
   within(ttl, 1, 1e9)
   local tenant, call = read_tenant(tenant_key, account, tenant_id, journal, recharges), read_call(call_key)
   if not call or call.state ~= "OPEN" or tenant.now <= call.lease then
-    sweep(open, due, tenant_id, not (call and call.state == "OPEN") and call_id or nil)
+    sweep(tenant, open, due, not (call and call.state == "OPEN") and call_id or nil)
     return { "gone" }
   end
   local use, budget = payer_use(busy, call.payer, tenant), budget_of(meters, call, tenant)
@@ -42,7 +42,7 @@ local function expire(names, given)
   tenant.spent = tenant.spent + charge
   local line = enter(tenant, "EXPIRE", call_id, 0 - charge, 0 - held, proven, moved, by_invoice, 0 - owed)
   close(call_id, open, use)
-  sweep(open, due, tenant_id)
+  sweep(tenant, open, due)
   call.state = "EXPIRED"
   add_up(tenant, "abandoned", 1)
   lapse(tenant)

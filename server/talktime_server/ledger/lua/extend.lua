@@ -99,7 +99,7 @@ local function extend(names, given)
   call.last = { sequence, added, held.granted, math.floor((call.lease - tenant.now) / 1000), held.granted < total and 1 or 0, tenant.settled,
     tenant.held, tenant.now, expired and 1 or 0, call.held }
   call.last_why, call.last_split = nil, split_of(call, held.drawn, held.talk, held.rest, held.credits, held.invoiced, call.held)
-  keep_open(open, due, tenant_id, call_id, call.lease, opened)
+  keep_open(tenant, open, due, call_id, call.lease, opened)
   return write_call(call_key, call, 0, line)
 end
 

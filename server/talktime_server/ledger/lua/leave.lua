@@ -112,7 +112,7 @@ local function write_uses(busy, uses)
   local kept, idle = { "HSET", busy }, { "HDEL", busy }
   for payer_id, use in pairs(uses.rows) do
     if use.changed and says_something(payer_id, use, uses.tenant.now) then
-      kept[#kept + 1], kept[#kept + 2] = payer_id, write_use(use, uses.tenant)
+      kept[#kept + 1], kept[#kept + 2] = payer_id, pack_use(use, uses.tenant)
     elseif use.changed then
       idle[#idle + 1] = payer_id
     end
