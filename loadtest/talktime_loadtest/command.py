@@ -171,7 +171,13 @@ async def _run(whom: Whom, scene: Scene, load: Load, shown: Shown, *, cent: bool
             )
         with watching(view, quiet=shown.as_json) as watched:
             return await run(
-                service, scene, load, floor=floor, store_url=store_url, seen=watched.seen
+                service,
+                scene,
+                load,
+                floor=floor,
+                store_url=store_url,
+                seen=watched.seen,
+                begun=watched.title,
             )
 
 

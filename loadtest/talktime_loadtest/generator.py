@@ -23,6 +23,7 @@ from talktime_loadtest.work import Work
 SLICES_PER_S = 4
 ANSWERS_LIMIT_S = 5.0
 LOOK_EVERY_S = 0.01
+CRUMB_S = 0.02
 SETTLED_TOGETHER = 64
 COLLECT_AFTER = 50_000
 LANES: dict[Protocol, type[Lane]] = {
@@ -106,7 +107,8 @@ class Generator:
         ends += [ends[0] + orders.seconds * turn for turn in range(1, orders.repeats + 1)]
         began = self._cut_s
         for self._phase, end in enumerate(ends):
-            while (left_s := began + end - time.perf_counter()) > 0:
+            # A timer may ring a little early.
+            while (left_s := began + end - time.perf_counter()) > CRUMB_S:
                 # The last slice of a stretch takes what is left, rather than leave a crumb.
                 slice_s = 1 / SLICES_PER_S
                 await asyncio.sleep(left_s if left_s < 1.5 * slice_s else slice_s)

@@ -45,6 +45,8 @@ class View:
         """Begins another load."""
         self._title = title
         self.elapsed_s = 0.0
+        self.phase = WARM_UP
+        self._progress.reset(self._task, total=self._total_s)
         self._recent.clear()
         self._rates.clear()
 

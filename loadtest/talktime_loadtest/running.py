@@ -80,14 +80,18 @@ async def run(
     floor: Service | None = None,
     store_url: str = "",
     seen: Seen = lambda _: None,
+    begun: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
-    """Runs a load against a service, and says whether its books agree; with `floor`, the bare echo first."""
+    """Runs a load against a service, and says whether its books agree; with `floor`, the bare echo first. `begun` hears
+    what is loaded next."""
     name = new_run()
     floor_figures = None
     if floor:
+        begun("bare echo")
         floor_figures = await measure(floor, scene.stage(), on_floor(wanted), name=name, seen=seen)
     stage = await prepare(service, scene, name)
     before = await books_of(service, stage)
+    begun(str(wanted.protocol))
     figures = await measure(service, stage, wanted, name=name, seen=seen)
     after = await books_of(service, stage)
     clients = seen_by_clients(stage.tenants, figures.books)
