@@ -28,7 +28,7 @@ from talktime_server.ledger.operations import (
     Stale,
     Unreserved,
 )
-from talktime_server.ledger.profiles import Payer, Tenant, limits_of
+from talktime_server.ledger.profiles import Payer, Tenant
 from talktime_server.ledger.records import EMERGENCY, NOTHING, Call, Sources
 from talktime_server.words import CallState, CallType, NumberClass, SourceKind
 
@@ -150,7 +150,7 @@ class Calls:
     ) -> tuple[Tenant, Outcome]:
         # The epoch was read before these profiles: if they change once more, the script asks again.
         profiles = await self._directory.fresh(tenant_id, judge.call.facts.payer_id)
-        judged = wish._replace(epoch=judge.epoch, limits=limits_of(profiles.tenant, profiles.payer))
+        judged = wish._replace(epoch=judge.epoch, limits=profiles.limits)
         if judge.call.free is not SourceKind.EMERGENCY:
             facts = judge.call.facts
             now = self._verdicts.decide_again(profiles, CallType(facts.call_type), facts.to_number)

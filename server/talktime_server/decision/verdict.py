@@ -14,7 +14,7 @@ from talktime_server.decision.numbering import Number, NumberPlan
 from talktime_server.decision.rating import Rate
 from talktime_server.ledger.directory import Profiles
 from talktime_server.ledger.operations import Asking
-from talktime_server.ledger.profiles import Payer, Tenant, limits_of
+from talktime_server.ledger.profiles import Payer, Tenant
 from talktime_server.ledger.records import CREDITS, NO_PRICE, NOTHING, Facts, Sources, Terms
 from talktime_server.words import CallType, NumberClass, Reason
 
@@ -243,7 +243,7 @@ def asking_of(
         refusal=decision.refusal,
         terms=decision.terms,
         credit_line_micros=decision.credit_line_micros,
-        limits=limits_of(profiles.tenant, profiles.payer),
+        limits=profiles.limits,
         costly=decision.costly,
         dry=dry,
     )

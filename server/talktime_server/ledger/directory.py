@@ -9,7 +9,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from talktime_server.failure import Conflict, NotFound
 from talktime_server.ledger import keys
@@ -29,6 +29,7 @@ from talktime_server.ledger.payers import (
 from talktime_server.ledger.profiles import (
     Payer,
     Tenant,
+    limits_of,
     payer_of,
     tenant_of,
     to_json,
@@ -43,10 +44,16 @@ MOST_CACHED = 100_000
 
 
 class Profiles(NamedTuple):
-    """A tenant and, when there is one by that id, its payer."""
+    """A tenant and, when there is one by that id, its payer; and the limits that the two have together."""
 
     tenant: Tenant
     payer: Payer | None
+    limits: str = ""
+
+    @classmethod
+    def of(cls, tenant: Tenant, payer: Payer | None) -> Self:
+        """The limits are made once: each call is held against them."""
+        return cls(tenant, payer, limits_of(tenant, payer))
 
     @property
     def payer_version(self) -> int:
@@ -64,13 +71,17 @@ class Directory:
         self._put = Script(store, "put_profile")
         self._writer = PayerWriter(store, self._put, counted)
         self._tenants: dict[str, Tenant] = {}
-        self._payers: dict[tuple[str, str], Payer | None] = {}
+        self._known: dict[tuple[str, str], Profiles] = {}
 
     def cached(self, tenant_id: str, payer_id: str) -> Profiles | None:
         """What is at hand without asking the store; may be old."""
         tenant = self._tenants.get(tenant_id)
-        known = (tenant_id, payer_id) in self._payers
-        return Profiles(tenant, self._payers[tenant_id, payer_id]) if tenant and known else None
+        known = self._known.get((tenant_id, payer_id))
+        if tenant is None or known is None:
+            return None
+        if known.tenant is not tenant:
+            known = self._known[tenant_id, payer_id] = Profiles.of(tenant, known.payer)
+        return known
 
     def cached_tenant(self, tenant_id: str) -> Tenant | None:
         """The same of a tenant alone."""
@@ -93,8 +104,9 @@ class Directory:
         tenant = read(tenant_of, tenant_row)
         payer = read(payer_of, payer_row) if payer_row[0] else None
         _keep(self._tenants, tenant_id, tenant)
-        _keep(self._payers, (tenant_id, payer_id), payer)
-        return Profiles(tenant, payer)
+        found = Profiles.of(tenant, payer)
+        _keep(self._known, (tenant_id, payer_id), found)
+        return found
 
     async def tenant(self, tenant_id: str) -> Tenant:
         """The tenant at hand, else in the store. Raises NotFound."""
@@ -235,14 +247,14 @@ class Directory:
         reason: str = "",
     ) -> Payer:
         for _ in range(WRITE_ROUNDS):
-            old = (await self.fresh(tenant_id, payer_id)).payer
+            tenant, old, _ = await self.fresh(tenant_id, payer_id)
             new = change(old)
             word, *rest = await self._writer.ask(tenant_id, old, new, reason)
             if word == b"no_tenant":
                 raise unknown_tenant()
             if word != b"changed":
                 written = replace(new, version=int(rest[0]))
-                _keep(self._payers, (tenant_id, payer_id), written)
+                _keep(self._known, (tenant_id, payer_id), Profiles.of(tenant, written))
                 return written
         raise contended()
 

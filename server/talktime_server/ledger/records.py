@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 from talktime_server.words import CallState, Reason, SourceKind
@@ -132,8 +133,13 @@ class Sources:
 
     def texts(self) -> tuple[str, str, str]:
         """All of it, as the scripts take it."""
-        short = "" if self.free or self.money else self.short
-        return self.kinds(), self.plan(), short
+        return _texts(self)
+
+
+@lru_cache(4096)  # verdicts are few, and calls many
+def _texts(sources: Sources) -> tuple[str, str, str]:
+    short = "" if sources.free or sources.money else sources.short
+    return sources.kinds(), sources.plan(), short
 
 
 NOTHING = Sources()
