@@ -16,6 +16,9 @@ from talktime_server.ledger.records import Call, Ending, Grant, Money, Stretch
 from talktime_server.words import CallState, CallType, NumberClass, Reason, SourceKind
 
 
+Fields = dict[str, Any]
+
+
 def _numbers(words: type[StrEnum], enum: Any, prefix: str) -> dict[str, Any]:
     """The proto number of each word; the empty word is the unspecified one."""
     return {"": 0} | {word.value: enum.Value(f"{prefix}_{word.value}") for word in words}
@@ -31,33 +34,46 @@ CALL_TYPE_WORDS = {number: CallType(word) for word, number in CALL_TYPES.items()
 
 def instant(ms: int) -> Timestamp:
     """An instant, from milliseconds."""
-    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+    return Timestamp(**_instant(ms))
 
 
 def balance(money: Money, tenant: Tenant) -> pb.Balance:
     """A tenant's money."""
-    return pb.Balance(
-        settled_micros=money.settled_micros,
-        held_micros=money.held_micros,
-        available_micros=money.available_micros,
-        currency_code=tenant.currency,
-    )
+    return pb.Balance(**_balance(money, tenant))
 
 
-def rate(call: Call) -> pb.Rate | None:
+# The parts of the answers that nearly every call gets, as fields: a message that is made of fields costs half of one that is made
+# of messages, which it copies.
+
+
+def _instant(ms: int) -> Fields:
+    return {"seconds": ms // 1000, "nanos": ms % 1000 * 1_000_000}
+
+
+def _balance(money: Money, tenant: Tenant) -> Fields:
+    return {
+        "settled_micros": money.settled_micros,
+        "held_micros": money.held_micros,
+        "available_micros": money.available_micros,
+        "currency_code": tenant.currency,
+    }
+
+
+def _rate(call: Call) -> Fields | None:
     """The price frozen on a call; None where no money may pay."""
     if not call.priced or call.state is CallState.REFUSED:
         return None
-    return pb.Rate(
-        destination=call.facts.destination,
-        prefix=call.facts.prefix,
-        rate_per_minute_micros=call.terms.rate_per_minute_micros,
-        connection_fee_micros=call.terms.connection_fee_micros,
-        initial_seconds=call.terms.initial_seconds,
-        increment_seconds=call.terms.increment_seconds,
-        deck_version=call.facts.deck_version,
-        origin=call.facts.origin,
-    )
+    facts, terms = call.facts, call.terms
+    return {
+        "destination": facts.destination,
+        "prefix": facts.prefix,
+        "rate_per_minute_micros": terms.rate_per_minute_micros,
+        "connection_fee_micros": terms.connection_fee_micros,
+        "initial_seconds": terms.initial_seconds,
+        "increment_seconds": terms.increment_seconds,
+        "deck_version": facts.deck_version,
+        "origin": facts.origin,
+    }
 
 
 def deck_rate(found: Rate) -> pb.Rate:
@@ -74,14 +90,14 @@ def deck_rate(found: Rate) -> pb.Rate:
     )
 
 
-def _sources(stretches: Iterable[Stretch]) -> list[pb.Source]:
+def _sources(stretches: Iterable[Stretch]) -> list[Fields]:
     return [
-        pb.Source(
-            kind=SOURCES[part.kind],
-            pool_id=part.pool_id,
-            seconds=part.seconds,
-            amount_micros=part.amount_micros,
-        )
+        {
+            "kind": SOURCES[part.kind],
+            "pool_id": part.pool_id,
+            "seconds": part.seconds,
+            "amount_micros": part.amount_micros,
+        }
         for part in stretches
     ]
 
@@ -122,7 +138,7 @@ def extension(answer: Answer) -> pb.ExtendResponse:
     )
 
 
-def _decision(answer: Answer, grant: Grant) -> dict[str, Any]:
+def _decision(answer: Answer, grant: Grant) -> Fields:
     """The fields that every decision answers."""
     call, granted = answer.call, grant.refusal is None
     return {
@@ -132,11 +148,11 @@ def _decision(answer: Answer, grant: Grant) -> dict[str, Any]:
         "lease_seconds": grant.lease_seconds,
         "final_grant": grant.final,
         "sources": _sources(grant.stretches),
-        "rate": rate(call),
+        "rate": _rate(call),
         "number_class": CLASSES[call.facts.number_class],
         "country": call.facts.country,
-        "balance": balance(grant.money, answer.tenant),
-        "decided_time": instant(grant.decided_ms),
+        "balance": _balance(grant.money, answer.tenant),
+        "decided_time": _instant(grant.decided_ms),
     }
 
 
@@ -144,22 +160,23 @@ def settlement(answer: Answer) -> pb.SettleResponse:
     """The receipt of a settled call."""
     call, ending = answer.call, answer.call.ending
     assert ending is not None
-    return pb.SettleResponse(
-        outcome=pb.OUTCOME_AUTHORIZED,
-        charges=_sources(ending.stretches),
-        charged_micros=ending.charged_micros + ending.invoiced_micros,
-        late=ending.late,
-        overrun=ending.overrun,
-        unreserved=ending.unreserved,
-        balance=balance(ending.money, answer.tenant),
-        replayed=answer.replayed,
-        uncollected_micros=ending.uncollected_micros,
-        duration_seconds=ending.duration_seconds,
-        billed_seconds=ending.billed_seconds,
-        rate=rate(call),
-        settled_time=instant(ending.ended_ms),
-        uncovered_seconds=ending.uncovered_seconds,
-    )
+    fields: Fields = {
+        "outcome": pb.OUTCOME_AUTHORIZED,
+        "charges": _sources(ending.stretches),
+        "charged_micros": ending.charged_micros + ending.invoiced_micros,
+        "late": ending.late,
+        "overrun": ending.overrun,
+        "unreserved": ending.unreserved,
+        "balance": _balance(ending.money, answer.tenant),
+        "replayed": answer.replayed,
+        "uncollected_micros": ending.uncollected_micros,
+        "duration_seconds": ending.duration_seconds,
+        "billed_seconds": ending.billed_seconds,
+        "rate": _rate(call),
+        "settled_time": _instant(ending.ended_ms),
+        "uncovered_seconds": ending.uncovered_seconds,
+    }
+    return pb.SettleResponse(**fields)
 
 
 def release(answer: Answer) -> pb.ReleaseResponse:
