@@ -16,6 +16,7 @@ from talktime_server.commands.output import talk_time
 # Every command there is: each shows how to use it, with an example.
 COMMANDS = (
     *("serve", "demo", "test", "lint", "doctor", "balance", "entries", "conservation", "funds add"),
+    *(f"loadtest {each}" for each in ("run", "targets", "body")),
     *(f"tenant {each}" for each in ("put", "show", "list", "suspend", "resume")),
     *(f"payer {each}" for each in ("put", "show", "list", "import")),
     *(f"licence {each}" for each in ("list", "assign", "remove", "swap")),
