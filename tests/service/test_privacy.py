@@ -159,9 +159,9 @@ def is_event(line: str) -> bool:
 def test_what_the_store_says_of_a_broken_record_stays_in_the_log(site: Site) -> None:
     """The caller learns that the outcome is not known; only the log says why."""
     with site.service.store() as store:
-        store.lpush(keys.call(site.tenant_id, "leg-1"), "no call")
+        store.set(keys.call(site.tenant_id, "leg-1"), b"\xc1no call")
     with pytest.raises(TalktimeError) as broken:
         site.router.release("leg-1")
     assert (broken.value.reason, broken.value.outcome) == ("STORE_ERROR", "UNKNOWN")
-    assert "WRONGTYPE" not in str(broken.value)
-    until(lambda: any("WRONGTYPE" in text for text in site.service.logs().values()))
+    assert "Bad data" not in str(broken.value)
+    until(lambda: any("Bad data" in text for text in site.service.logs().values()))
