@@ -10,14 +10,16 @@ from house import SCRIPTS, python_files, text
 from talktime_server.ledger import store
 
 # Texts that the registry puts in front of each script: no decisions.
-SHARED = ("book", "lots", "sources", "leave")
+SHARED = ("book", "accounts", "lots", "sources", "leave")
 LONGEST = 80
 LONGEST_OF = {
     "authorize": 160,
     "extend": 108,
     "settle": 120,
     "take_funds": 90,
-    "book": 216,
+    "book": 170,
+    "accounts": 90,
+    "calls": 85,
     "lots": 165,
     "sources": 342,
     "leave": 200,

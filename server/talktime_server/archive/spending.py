@@ -35,7 +35,7 @@ class Use:
     told: int = 0
 
     def numbers(self, now_ms: int) -> tuple[int, ...]:
-        """As the scripts keep it (pack_use and pack_account in book.lua)."""
+        """As the scripts keep it (pack_use and pack_account in accounts.lua)."""
         parts = (self.open, self.held, now_ms // DAY_MS, self.day_spent, month_of(now_ms))
         return (*parts, self.month_spent, self.costly, self.told, 0, 0)
 

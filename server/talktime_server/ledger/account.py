@@ -1,4 +1,4 @@
-"""A tenant's account: the numbers that decisions read and change, one small record of the store (book.lua)."""
+"""A tenant's account: the numbers that decisions read and change, one small record of the store (accounts.lua)."""
 
 import struct
 from typing import NamedTuple, Self

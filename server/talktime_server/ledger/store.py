@@ -27,7 +27,7 @@ from talktime_server.ledger.connection import Connection, Refused, away, silent
 
 BATCH = 100  # operations in one script call, so that none holds the store longer than about a millisecond
 CONNECTIONS = 16
-SHARED = ("book", "lots", "sources", "leave")  # put in front of each script
+SHARED = ("book", "accounts", "lots", "sources", "leave")  # put in front of each script
 # Errors by which a store says that it ran nothing.
 REFUSALS = (
     "BUSY",

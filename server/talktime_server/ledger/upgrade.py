@@ -40,7 +40,7 @@ class Upgrade:
         self._counted = counted
         self._put = Script(store, "put_profile")
         self._keep = Script(store, "keep")
-        self._account = Script(store, "account")
+        self._account = Script(store, "open_account")
         self._writer = PayerWriter(store, self._put, counted)
 
     async def run(self) -> None:

@@ -15,7 +15,6 @@ from talktime_server.ledger.profiles import Tenant
 from talktime_server.ledger.records import Call, Ending, Grant, Money, Stretch
 from talktime_server.words import CallState, CallType, NumberClass, Reason, SourceKind
 
-
 Fields = dict[str, Any]
 
 

@@ -1,5 +1,7 @@
--- Brings tenants to data version 4: the numbers of the hash go into an account, and the hash moves to another key, so that a process of an
--- older version that still runs finds no tenant, instead of one without money.
+-- Brings tenants to data version 4.
+--
+-- The numbers of the hash go into an account, and the hash moves to another key: a process of an older version that still runs finds no
+-- tenant, instead of one without money.
 --
 -- A script, because the account must be all that the hash said, at the moment when the hash stops saying it.
 --
@@ -9,7 +11,7 @@
 
 local FIELDS = { "pv", "pe", "hw", "v", "settled", "held", "spent", "lot", "invoiced", "owed", "gen", "rt", "use" }
 
-local function account(old, tenant_key, account_key)
+local function open_account(old, tenant_key, account_key)
   if redis.call("EXISTS", old) == 0 or redis.call("EXISTS", account_key, tenant_key) > 0 then
     return { "same" }
   end
@@ -29,4 +31,4 @@ local function account(old, tenant_key, account_key)
   return { "new" }
 end
 
-return each(3, 0, account)
+return each(3, 0, open_account)
