@@ -47,7 +47,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize("attempts", [2, 3])  # of a single one gRPC may lose the status
 async def test_a_service_without_exchange_is_asked_by_rpcs(
     server: LyingServer, attempts: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from talktime import (
     Authorization,
     Balance,
     Client,
+    DeadlineExceeded,
     Entry,
     Payer,
     RateRow,
@@ -74,9 +76,16 @@ class Site:
 
     def close(self) -> None:
         """Proves that no money was made or lost, whatever the test did."""
-        proof = self.operator.check_conservation()
+        proof = self._proof()
         self.hang_up()
         assert proof.conserved, proof
+
+    def _proof(self) -> Any:
+        """The first question that needs the archive may take longer than a client waits, on a busy machine."""
+        for _ in range(4):
+            with suppress(DeadlineExceeded):
+                return self.operator.check_conservation()
+        return self.operator.check_conservation()
 
     def hang_up(self) -> None:
         """Closes its connections."""
