@@ -105,7 +105,8 @@ class Directory:
         payer = read(payer_of, payer_row) if payer_row[0] else None
         _keep(self._tenants, tenant_id, tenant)
         found = Profiles.of(tenant, payer)
-        _keep(self._known, (tenant_id, payer_id), found)
+        name = payer.payer_id if payer else payer_id  # the texts that are kept anyway
+        _keep(self._known, (tenant.tenant_id, name), found)
         return found
 
     async def tenant(self, tenant_id: str) -> Tenant:

@@ -3,7 +3,9 @@ version.
 """
 
 import json
+import sys
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from talktime_server.failure import NotFound
@@ -137,8 +139,16 @@ def _known(text: str | bytes, kind: type[Tenant] | type[Payer]) -> dict[str, Any
     left: versions may mix.
     """
     names = {field.name for field in fields(kind)}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in json.loads(text).items()
-        if name in names
-    }
+    return {name: _kept(value) for name, value in json.loads(text).items() if name in names}
+
+
+def _kept(value: Any) -> Any:
+    """A process keeps many payers, and their countries and licences are few: equal ones are one."""
+    if isinstance(value, list):
+        return _shared(tuple(value))
+    return sys.intern(value) if isinstance(value, str) else value
+
+
+@lru_cache(1024)
+def _shared(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return values
