@@ -130,3 +130,11 @@ def test_a_record_of_another_version_is_read_as_far_as_it_is_known() -> None:
     """Semantics 91: fields unknown here are left, fields missing there have their default."""
     text = '{"payer_id": "p", "country": "US", "licenses": [], "shoe_size": 43}'
     assert payer_of(text, 1) == Payer("p", "US", version=1)
+
+
+def test_lists_of_a_record_are_read_however_deep() -> None:
+    """And equal ones of many payers are one."""
+    tenant = Tenant("t", "USD", "US", bought_licenses=(("MCOMEETADV", 3), ("MCOPSTN1", 2)))
+    assert tenant_of(to_json(tenant), 0) == tenant
+    ann, ben = (Payer(name, "US", licenses=("MCOPSTN1", "MCOPSTNC")) for name in ("ann", "ben"))
+    assert payer_of(to_json(ann), 0).licenses is payer_of(to_json(ben), 0).licenses

@@ -145,7 +145,7 @@ def _known(text: str | bytes, kind: type[Tenant] | type[Payer]) -> dict[str, Any
 def _kept(value: Any) -> Any:
     """A process keeps many payers, and their countries and licences are few: equal ones are one."""
     if isinstance(value, list):
-        return _shared(tuple(value))
+        return _shared(tuple(map(_kept, value)))
     return sys.intern(value) if isinstance(value, str) else value
 
 
