@@ -165,8 +165,9 @@ class World:
 
     async def change_account(self, **places: int) -> None:
         """Writes other numbers into the account, past every script."""
-        changed = (await self.account())._replace(**places)
-        await self.store.command("SET", keys.account(self.tenant.tenant_id), changed.pack())
+        key = keys.account(self.tenant.tenant_id)
+        for name, number in places.items():
+            await self.store.command("SETRANGE", key, *Account.place(name, number))
 
     @property
     def key(self) -> str:

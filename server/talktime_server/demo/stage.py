@@ -166,8 +166,7 @@ class Act:
             seconds, _ = await store.command("TIME")
             instant_ms = (int(seconds) + by_s) * 1000
             key = keys.account(self._tenant_id)
-            account = Account.read(await store.command("GET", key))
-            await store.command("SET", key, account._replace(mark_ms=instant_ms).pack())
+            await store.command("SETRANGE", key, *Account.place("mark_ms", instant_ms))
         finally:
             await store.close()
         return "done"

@@ -4,6 +4,7 @@ import struct
 from typing import NamedTuple, Self
 
 _FORM = struct.Struct("<24d")
+_NUMBER = struct.Struct("<d")
 
 
 class Account(NamedTuple):
@@ -49,6 +50,11 @@ class Account(NamedTuple):
     def pack(self) -> bytes:
         """As kept."""
         return _FORM.pack(*self)
+
+    @classmethod
+    def place(cls, name: str, number: int) -> tuple[int, bytes]:
+        """Where one number stands and how, for a SETRANGE: what others write meanwhile stays."""
+        return cls._fields.index(name) * _NUMBER.size, _NUMBER.pack(number)
 
 
 # What is open and spent: the same places as in a payer's row.
