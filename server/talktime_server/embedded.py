@@ -5,9 +5,12 @@ The supervisor alone starts and stops it; the serving processes only know its UR
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
+import sys
 import time
+from ctypes.util import find_library
 from pathlib import Path
 from urllib.parse import quote
 
@@ -104,6 +107,7 @@ class EmbeddedStore:
         # Ended by its parent's death with SIGTERM and not SIGKILL: it then writes the last second of its journal.
         return Command(
             (str(_program()), *_options(self.folder, self.socket, self._fsync)),
+            preloaded=_with_allocator(),
             death_signal=signal.SIGTERM,
             kept_fds=(self._lock_fd,),
         )
@@ -115,6 +119,20 @@ class EmbeddedStore:
                     f"the store ended with status {process.returncode}: {_last_line(self.log_path)}"
                 )
             await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def allocator() -> str | None:
+    """The library that hands out the store's memory instead of the C library: jemalloc, where this
+    machine has it. Scripts make and drop small things all the time; with it they cost a third less.
+    """
+    return find_library("jemalloc") if sys.platform == "linux" else None
+
+
+def _with_allocator() -> dict[str, str]:
+    library = allocator()
+    if library is None or "LD_PRELOAD" in os.environ:
+        return {}
+    return {"LD_PRELOAD": library}
 
 
 def _program() -> Path:

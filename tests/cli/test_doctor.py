@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
+from redis import Redis
 
 from cli.command import Shell
 
@@ -30,6 +31,15 @@ def test_a_machine_without_any_of_it_is_sound(alone: Shell) -> None:
     assert findings(alone, "payments")[0][0] == "ok"
     assert findings(alone, "mail")[0][0] == "ok"
     assert not alone.state.exists()
+
+
+def test_the_store_runs_with_the_allocator_that_is_named(served: Shell) -> None:
+    [(verdict, found)] = findings(served, "store's memory")
+    assert verdict == "ok"
+    store = Redis(unix_socket_path=str(served.state / "run" / "store"))
+    maps = Path(f"/proc/{store.info('server')['process_id']}/maps")
+    libraries = maps.read_text() if maps.exists() else ""
+    assert found.startswith("jemalloc") == ("jemalloc" in libraries)
 
 
 def test_a_running_service_shows_how_far_its_archive_is(served: Shell) -> None:

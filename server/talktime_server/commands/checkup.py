@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from talktime_server import engines
+from talktime_server import embedded, engines
 from talktime_server.commands import money_checkup
 from talktime_server.commands.finding import Finding, Verdict
 from talktime_server.commands.session import OPERATOR_TOKEN
@@ -40,6 +40,7 @@ async def examine(settings: Settings) -> list[Finding]:
     found += [_state_folder(settings), _free_space(settings)]
     found += [*_tokens(settings), _port(settings)]
     found += [finding async for finding in _store(settings)]
+    found += _allocator(settings)
     found += [finding async for finding in money_checkup.payments(settings)]
     return found + [finding async for finding in money_checkup.mail(settings)]
 
@@ -194,6 +195,14 @@ async def _a_store(settings: Settings) -> AsyncIterator[tuple[str, str]]:
     else:
         async with _tried_store(settings) as url:
             yield url, "the embedded store, tried in a folder of its own"
+
+
+def _allocator(settings: Settings) -> Iterator[Finding]:
+    if not settings.store_url and sys.platform == "linux":
+        text = "jemalloc, the fastest here"
+        if embedded.allocator() is None:
+            text = "the C library's; with jemalloc (libjemalloc2) calls cost the store a third less"
+        yield Finding("store's memory", Verdict.OK, text)
 
 
 @asynccontextmanager

@@ -1,12 +1,14 @@
 """The way to the store: scripts in batches, everything else one command at a time.
 
-What one tick of the event loop asks of a script leaves in one EVALSHA. The driver never repeats
-anything: its default of ten tries would apply a movement of money ten times over. An answer that
-does not come in time leaves the outcome unknown, and says so.
+What one tick of the event loop asks of a script leaves in one EVALSHA, at once when the script is
+idle; while two calls of it are under way the next ones gather, so that batches grow with the load.
+The driver never repeats anything: its default of ten tries would apply a movement of money ten
+times over. An answer that does not come in time leaves the outcome unknown, and says so.
 """
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ from talktime_server.ledger import keys
 from talktime_server.ledger.connection import Connection, Refused, away, silent
 
 BATCH = 100  # operations in one script call, so that none holds the store longer than about a millisecond
+UNDER_WAY = 2  # calls of a script: the store has the next one at hand when it ends one
 CONNECTIONS = 16
 SHARED = ("book", "accounts", "lots", "sources", "leave")  # put in front of each script
 # Errors by which a store says that it ran nothing.
@@ -107,7 +110,8 @@ class Script:
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
         self._store = store
         self._tail = tail
-        self._next: _Batch | None = None
+        self._gathered: deque[_Batch] = deque()
+        self._under_way = 0
 
     def __call__(
         self, names: Sequence[str], arguments: Sequence[str | bytes]
@@ -132,10 +136,11 @@ class Script:
         arguments: Sequence[str | bytes],
         waiting: Callable[[Answer | Failure], None],
     ) -> None:
-        batch = self._next
-        if batch is None or len(batch.waiting) >= BATCH:
-            batch = self._next = _Batch()
-            asyncio.get_running_loop().call_soon(self._leave, batch)
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._leave)
+        if not self._gathered or len(self._gathered[-1].waiting) >= BATCH:
+            self._gathered.append(_Batch())
+        batch = self._gathered[-1]
         batch.names.extend(names)
         batch.arguments.extend(arguments)
         batch.waiting.append(waiting)
@@ -155,22 +160,32 @@ class Script:
                 raise refused(answer[1].decode(errors="replace"))
         return answers
 
-    def _leave(self, batch: _Batch) -> None:
-        if self._next is batch:
-            self._next = None
-        self._store.spawn(self._run(batch))
+    def _leave(self) -> None:
+        while self._gathered and self._under_way < UNDER_WAY:
+            self._under_way += 1
+            self._store.spawn(self._run(self._gathered.popleft()))
 
     async def _run(self, batch: _Batch) -> None:
         try:
             answers = await self._store.evaluate(self, batch.names, [*batch.arguments, *self._tail])
             assert len(answers) == len(batch.waiting)
         except Failure as failure:
-            self._end(batch, [failure] * len(batch.waiting))
+            self._fail(batch, failure)
         except BaseException:
-            self._end(batch, [silent()] * len(batch.waiting))
+            self._fail(batch, silent())
             raise
         else:
             self._end(batch, answers)
+        finally:
+            self._under_way -= 1
+            self._leave()
+
+    def _fail(self, batch: _Batch, failure: Failure) -> None:
+        """Those who stood behind are not made to wait for the same store in vain."""
+        self._end(batch, [failure] * len(batch.waiting))
+        while isinstance(failure, StoreAway) and self._gathered:
+            batch = self._gathered.popleft()
+            self._end(batch, [away("the store failed those before")] * len(batch.waiting))
 
     @staticmethod
     def _end(batch: _Batch, answers: Sequence[Answer | Failure]) -> None:
@@ -226,7 +241,7 @@ class Store:
 
     async def close(self) -> None:
         """Waits for what is on the way, then closes."""
-        if self._tasks:
+        while self._tasks:  # an end may be the next one's beginning
             await asyncio.wait(self._tasks)
         await self._scripts.close()
         await self._redis.aclose()
