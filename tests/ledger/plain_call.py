@@ -21,6 +21,7 @@ from talktime_server.ledger.records import (
 from talktime_server.words import CallState, Reason
 
 DAY_MS = 86_400_000
+_GOING_ON = (CallState.OPEN, CallState.EXPIRED)  # the others are over for good
 
 
 class DueFirst(Exception):
@@ -106,7 +107,7 @@ class PlainCall:
             self.sources.free,
             self.hold,
             self.granted,
-            self.lease_ms,
+            self.lease_ms if self.state in _GOING_ON else 0,
             self.terms,
             self.first,
             self.last,

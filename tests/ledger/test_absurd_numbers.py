@@ -237,13 +237,13 @@ async def prepare(world: World) -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 async def test_a_script_refuses_absurd_numbers_and_moves_nothing(world: World, name: str) -> None:
     await prepare(world)
-    before = await contents(world.store)
+    before = await contents(world.store, [world.tenant.tenant_id])
     absurd = ABSURD_PACKED if name.split()[0] in KINDS else ABSURD
     for place, out_of_bounds in NUMBERS[name][1].items():
         for number in (*absurd, *out_of_bounds):
             with pytest.raises(Broken):
                 await ask(world, name, {place: number})
-    assert await contents(world.store) == before
+    assert await contents(world.store, [world.tenant.tenant_id]) == before
 
 
 @pytest.mark.parametrize("name", NUMBERS)

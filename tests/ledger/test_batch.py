@@ -51,12 +51,12 @@ async def test_a_refused_batch_leaves_only_its_receipts(world: World) -> None:
     """Not a line of the journal, not a row, not a count: as if it had never been tried."""
     await world.set(max_spend_per_day_per_payer_micros=100, max_calls_per_second=1)
     await world.fund(500)
-    before = await contents(world.store)
+    before = await contents(world.store, [world.tenant.tenant_id])
     legs = [world.asking("a", 60, sources=SOURCES["PLAN+CREDITS"], conference="party", budget=900)]
     legs += [world.asking("b", 600, terms=legs[0].terms), world.asking("c", 60)]
     outcomes = await together(world, legs)
     assert [outcome.call.state for outcome in outcomes] == [CallState.REFUSED] * 3
-    after = await contents(world.store)
+    after = await contents(world.store, [world.tenant.tenant_id])
     assert {name for name in after if after[name] != before.get(name)} == {
         name for name in after if b":c:" in name and name not in before
     }

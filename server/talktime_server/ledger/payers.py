@@ -95,7 +95,7 @@ class PayerWriter:
         olds: Sequence[Payer | None],
         came: "Counter[str]",
     ) -> None:
-        """Writes payers in one script call, and again those that somebody else wrote meanwhile."""
+        """Writes payers at once, and again those that somebody else wrote meanwhile."""
         for _ in range(WRITE_ROUNDS):
             pairs = list(zip(payers, olds, strict=True))
             asks = [self.ask(tenant_id, old, keep_block(old, payer)) for payer, old in pairs]

@@ -249,21 +249,28 @@ class Call(NamedTuple):
     @classmethod
     def read(cls, kept: Mapping[bytes, Any]) -> Self:
         """From what the scripts keep of it (authorize.lua)."""
-        source, terms = kept[b"source"], kept[b"terms"]
+        source = kept[b"source"]
         return cls(
             _STATES[kept[b"state"]],
             Facts.unpack(kept[b"facts"].decode()),
             _FREE.get(source),
-            kept[b"held"],
+            kept.get(b"held", 0),
             kept[b"granted"],
-            kept[b"lease"],
-            Terms(terms[b"rate"], terms[b"fee"], terms[b"initial"], terms[b"increment"]),
+            kept.get(b"lease", 0),
+            terms_of(kept[b"terms"]),
             _first(kept, source),
             _last(kept, source),
             _ending(kept, source),
             kept.get(b"owed", 0),
             tuple([Slice(s[0].decode(), int(s[1]), int(s[2])) for s in kept.get(b"slices", ())]),
         )
+
+
+def terms_of(kept: Any) -> Terms:
+    """The price of a call as kept; data versions before 4 named its parts."""
+    if isinstance(kept, list):
+        return Terms(*kept)
+    return Terms(kept[b"rate"], kept[b"fee"], kept[b"initial"], kept[b"increment"])
 
 
 # By the words of the store: looking them up costs less than asking the enum.

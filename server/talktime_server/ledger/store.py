@@ -1,9 +1,9 @@
 """The way to the store: scripts in batches, everything else one command at a time.
 
 What one tick of the event loop asks of a script leaves in one EVALSHA, at once when the script is
-idle; while two calls of it are under way the next ones gather, so that batches grow with the load.
-The driver never repeats anything: its default of ten tries would apply a movement of money ten
-times over. An answer that does not come in time leaves the outcome unknown, and says so.
+idle; while several calls of it are under way the next ones gather, so that batches grow with the
+load. The driver never repeats anything: its default of ten tries would apply a movement of money
+ten times over. An answer that does not come in time leaves the outcome unknown, and says so.
 """
 
 import asyncio
@@ -27,8 +27,9 @@ from talktime_server.failure import Applied, Broken, Failure, StoreAway
 from talktime_server.ledger import keys
 from talktime_server.ledger.connection import Connection, Refused, away, silent
 
-BATCH = 100  # operations in one script call, so that none holds the store longer than about a millisecond
-UNDER_WAY = 2  # calls of a script: the store has the next one at hand when it ends one
+BATCH = 100  # operations in one script call at most, so that none holds the store long
+GATHERED = 64  # of those that only happen to be asked together: the store begins meanwhile
+UNDER_WAY = 6  # calls of a script, so that neither the store nor we wait for the other
 CONNECTIONS = 16
 SHARED = ("book", "accounts", "lots", "sources", "leave")  # put in front of each script
 # Errors by which a store says that it ran nothing.
@@ -138,7 +139,7 @@ class Script:
     ) -> None:
         if not self._gathered:
             asyncio.get_running_loop().call_soon(self._leave)
-        if not self._gathered or len(self._gathered[-1].waiting) >= BATCH:
+        if not self._gathered or len(self._gathered[-1].waiting) >= GATHERED:
             self._gathered.append(_Batch())
         batch = self._gathered[-1]
         batch.names.extend(names)

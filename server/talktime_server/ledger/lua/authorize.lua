@@ -107,7 +107,7 @@ local function authorize(names, given)
     call.limit = (refusal == "CALL_LIMIT" or refusal == "SPEND_LIMIT") and bounds.named or nil
     call.first = { 0, 0, 0, 0, tenant.settled, tenant.held, tenant.now }
     if dry then
-      return { "new", cmsgpack.pack(call) }
+      return { "new", pack_call(call) }
     end
     reached[call_key] = bounds.reached or reached[call_key]
     if reached[call_key] then
@@ -119,7 +119,7 @@ local function authorize(names, given)
   call.first = { held.granted, held.credits, held.granted + grace, held.granted < asked and 1 or 0, tenant.settled, tenant.held, tenant.now }
   call.first_split = split_of(call, held.drawn, held.talk, held.rest, held.credits, held.invoiced, held.credits)
   if dry then
-    return { "new", cmsgpack.pack(call) }
+    return { "new", pack_call(call) }
   end
 
   -- After this point it must succeed.

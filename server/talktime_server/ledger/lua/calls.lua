@@ -49,7 +49,7 @@ end
 
 -- A call that was settled before it was authorized has no first answer: it is over.
 local function granted(answer)
-  local call = cmsgpack.unpack(answer[2])
+  local call = unpack_call(answer[2])
   return call.state ~= "REFUSED" and call.first ~= nil
 end
 
@@ -68,7 +68,7 @@ local function agree(asks, answers, mode)
       if grants[n] then
         ask.given[7] = "BATCH_REFUSED"
       elseif answers[n][1] == "new" then
-        ask.given[7] = cmsgpack.unpack(answers[n][2]).why
+        ask.given[7] = unpack_call(answers[n][2]).why
       end
     end
     return judge(asks, false)

@@ -19,7 +19,7 @@ local function expire(names, given)
   local free = is_free(call)
   local proven = charge_proven and not free and call.proven or 0
   local drawn, talk = draw(meters, call, proven, false)
-  local cost, billed = price(call.terms, proven - talk, talk > 0 and 0 or call.terms.fee)
+  local cost, billed = price(call.terms, proven - talk, talk > 0 and 0 or call.terms[FEE])
   local held, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
   local charge, by_invoice = 0, 0
   if proven > 0 then -- what it was charged before counts, and goes back where it was too much

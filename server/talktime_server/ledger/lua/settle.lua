@@ -36,7 +36,7 @@ local function settle(names, given)
   elseif not call and archived == "-" then
     return { "absent" }
   elseif not call and archived ~= "" then
-    call = cmsgpack.unpack(archived) -- its lease ended so long ago that the store forgot it, and nobody settled it
+    call = unpack_call(archived) -- its lease ended so long ago that the store forgot it, and nobody settled it
     if call.state ~= "EXPIRED" then
       error("a call from the archive that ended otherwise")
     end
@@ -65,7 +65,7 @@ local function settle(names, given)
   local money = not free and (may_pay(call, "CREDITS") or may_pay(call, "POSTPAID") or paid + invoiced + own + owed > 0)
   local rest, cost, billed = duration - talk, 0, 0
   if money then
-    cost, billed = price(call.terms, rest, talk > 0 and 0 or call.terms.fee)
+    cost, billed = price(call.terms, rest, talk > 0 and 0 or call.terms[FEE])
   elseif free then
     billed = select(2, price(call.terms, duration, 0))
   end

@@ -3,13 +3,14 @@
 
 local SIXTY = 60 -- pools give whole minutes, a started one counts in full (domain.md 4)
 
+-- A price, as calls keep it: micros and seconds.
+local RATE = 1
+local FEE = 2
+local INITIAL = 3
+local INCREMENT = 4
+
 local function read_terms(rate, fee, initial, increment)
-  return {
-    rate = within(rate, 0, 1e9),
-    fee = within(fee, 0, 1e9),
-    initial = within(initial, 1, 3600),
-    increment = within(increment, 1, 3600),
-  }
+  return { within(rate, 0, 1e9), within(fee, 0, 1e9), within(initial, 1, 3600), within(increment, 1, 3600) }
 end
 
 -- Price of a talk time: the fee, and the rate for the billed seconds, rounded up once (semantics 33). The fee falls due at the start of the
@@ -18,9 +19,9 @@ local function price(terms, seconds, fee)
   if seconds <= 0 then
     return 0, 0
   end
-  local steps = math.max(0, math.ceil((seconds - terms.initial) / terms.increment))
-  local billed = terms.initial + steps * terms.increment
-  local sixtieths = terms.rate * billed + 59
+  local steps = math.max(0, math.ceil((seconds - terms[INITIAL]) / terms[INCREMENT]))
+  local billed = terms[INITIAL] + steps * terms[INCREMENT]
+  local sixtieths = terms[RATE] * billed + 59
   return fee + (sixtieths - sixtieths % 60) / 60, billed
 end
 
@@ -31,11 +32,11 @@ local function affordable(terms, asked, money, fee)
   if cost <= money then
     return asked, cost
   end
-  local seconds = math.floor(60 * (money - fee) / math.max(terms.rate, 1))
-  if seconds < terms.initial then
+  local seconds = math.floor(60 * (money - fee) / math.max(terms[RATE], 1))
+  if seconds < terms[INITIAL] then
     return 0, 0
   end
-  local granted = terms.initial + math.floor((seconds - terms.initial) / terms.increment) * terms.increment
+  local granted = terms[INITIAL] + math.floor((seconds - terms[INITIAL]) / terms[INCREMENT]) * terms[INCREMENT]
   return granted, (price(terms, granted, fee))
 end
 
@@ -292,7 +293,7 @@ local function cover(tenant, use, meters, call, asked, limits, budget)
     local credits, most, short = purse(tenant, use, call, limits, budget)
     local cost = 0
     if most + paid + invoiced > 0 then
-      held.rest, cost = affordable(call.terms, rest, most + paid + invoiced, talk > 0 and 0 or call.terms.fee)
+      held.rest, cost = affordable(call.terms, rest, most + paid + invoiced, talk > 0 and 0 or call.terms[FEE])
     end
     held.why = held.rest < rest and short or ""
     held.credits = math.min(cost, credits + paid)
