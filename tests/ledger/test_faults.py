@@ -16,6 +16,7 @@ from ledger.world import World, open_world
 from stores import StoreProcess
 from talktime_server.failure import Applied, NotFound, StoreAway
 from talktime_server.ledger.operations import Funding, Outcome
+from talktime_server.ledger.store import GATHERED, UNDER_WAY
 
 TIMEOUT_S = 0.15
 # A caller waits for a connection, then for its greeting, then for the answer; the rest is for a busy machine.
@@ -150,6 +151,8 @@ async def test_a_store_that_stands_still_keeps_nobody_waiting(
         own_store.signal(signal.SIGCONT)
     assert took_s < PATIENCE_S
     assert all(isinstance(each, StoreAway) for each in told)
+    doubtful = [each for each in told if getattr(each, "applied", None) is Applied.UNKNOWN]
+    assert 0 < len(doubtful) <= UNDER_WAY * GATHERED  # who had not left yet is in no doubt
     for n, failure in enumerate(told):
         if isinstance(failure, StoreAway) and failure.applied is Applied.NOT_APPLIED:
             with pytest.raises(NotFound):
