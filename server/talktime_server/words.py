@@ -24,7 +24,7 @@ class CallType(StrEnum):
     @property
     def inbound(self) -> bool:
         """Whether the call comes in from the public network."""
-        return self.value.endswith("_IN")
+        return self.endswith("_IN")
 
 
 class Reason(StrEnum):

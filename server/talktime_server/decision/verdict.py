@@ -172,7 +172,7 @@ def facts_of(question: Question, decision: Decision) -> Facts:
     if decision.sources is None or not decision.sources.money:
         rate = None  # what no money may pay for has no price to freeze
     return Facts(
-        call_type=question.call_type.value,
+        call_type=question.call_type,
         payer_id=question.payer_id,
         from_number=question.from_number,
         to_number=question.to_number,
@@ -180,7 +180,7 @@ def facts_of(question: Question, decision: Decision) -> Facts:
         requested_seconds=str(question.requested_seconds),
         routing_number=question.routing_number,
         conference_budget_micros=str(question.conference_budget_micros),
-        number_class=number.number_class.value if number else "",
+        number_class=number.number_class if number else "",
         country=number.country if number else "",
         destination=rate.destination if rate else "",
         prefix=rate.prefix if rate else "",
