@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from talktime_server.ledger.store_url import FORMS, StoreUrl
+
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
-_STORE_SCHEMES = frozenset({"redis", "rediss", "unix"})
 _MAIL_SCHEMES = frozenset({"smtp", "smtps"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9._%+=-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
@@ -61,11 +62,7 @@ def _printable(text: str) -> str:
 
 
 def _store_url(text: str) -> str:
-    url = urlsplit(_printable(text))
-    if url.scheme not in _STORE_SCHEMES or not (url.hostname or url.path):
-        raise ValueError(text)
-    if url.port == 0:  # one that is no number raises by itself
-        raise ValueError(text)
+    StoreUrl.read(_printable(text))
     return text
 
 
@@ -161,9 +158,7 @@ def _dotted(text: str) -> str:
 
 YES_NO = Kind(_yes_no, "yes or no")
 TEXT = Kind(_printable, "a printable text")
-STORE_URL = Kind(
-    _store_url, "redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH", _without_password
-)
+STORE_URL = Kind(_store_url, FORMS, _without_password)
 ARCHIVE_URL = Kind(
     _archive_url,
     "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME",

@@ -183,7 +183,7 @@ class Archiver:
         """
         asks = [("XREVRANGE", keys.journal(n), "+", "-", "COUNT", 1) for n in self._shards]
         for (n, shard), last in zip(
-            self._shards.items(), await self._store.commands(asks), strict=True
+            self._shards.items(), await self._store.reached(asks, []), strict=True
         ):
             if last and shard.again is None and place(last[0][0].decode()) < place(shard.committed):
                 log.warning("archive_reads_again", shard=n)
@@ -194,7 +194,10 @@ class Archiver:
             ("XRANGE", keys.journal(n), f"({self._shards[n].after}", "+", "COUNT", LINES_AT_ONCE)
             for n in numbers
         ]
-        *found, (seconds, micros) = await self._store.commands([*asks, ("TIME",)])
+        *found, time = await self._store.reached([*asks, ("TIME",)], [])
+        if not time:
+            return []
+        seconds, micros = time
         done.now_ms = int(seconds) * 1000 + int(micros) // 1000
         return [_page(n, rows) for n, rows in zip(numbers, found, strict=True)]
 
@@ -255,7 +258,7 @@ class Archiver:
         left = [n for n, shard in self._shards.items() if not shard.stopped and shard.again is None]
         while left:
             asks = [_trimming(n, committed[n], now_ms - self._keep_ms) for n in left]
-            gone = await self._store.commands(asks)
+            gone = await self._store.reached(asks, 0)
             left = [n for n, lines in zip(left, gone, strict=True) if lines > TRIMMED_AT_ONCE // 2]
 
     def _complain(self, error: Exception, now_s: float) -> None:

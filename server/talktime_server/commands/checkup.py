@@ -219,8 +219,11 @@ async def _tried_store(settings: Settings) -> AsyncIterator[str]:
 
 
 async def _skew_s(store: Store) -> float:
-    seconds, micros = await store.command("TIME")
-    return int(seconds) + int(micros) / 1e6 - time.time()
+    """Of the server that is furthest off."""
+    now_s = time.time()
+    answers = await store.everywhere("TIME")
+    skews = [int(seconds) + int(micros) / 1e6 - now_s for seconds, micros in answers]
+    return max(skews, key=abs)
 
 
 def _clock(skew_s: float) -> Finding:

@@ -17,8 +17,23 @@ import hiredis
 from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection
 
-from talktime_server.failure import Applied, StoreAway
+from talktime_server.failure import Applied, Broken, Failure, StoreAway
 
+# Errors by which a store says that it ran nothing.
+REFUSALS = (
+    "ASK ",
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED ",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+)
 NOT_SENT = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 Answers = asyncio.Future[Any]
@@ -26,6 +41,15 @@ Answers = asyncio.Future[Any]
 
 class Refused(Exception):
     """The store answered with an error; the text is the store's."""
+
+
+def packed(*ask: Any) -> bytes:
+    """A command, as the store takes it."""
+    command: bytes = hiredis.pack_command(ask)
+    return command
+
+
+_ASKING = packed("ASKING")
 
 
 def away(message: str) -> StoreAway:
@@ -42,6 +66,17 @@ def silent() -> StoreAway:
     )
 
 
+def refused(text: str) -> Failure:
+    """What an error of the store means for the operation. Its text is for the log alone; and as it
+    may have come from the middle of a script, nobody knows what was done before.
+    """
+    if text.startswith(REFUSALS):
+        return StoreAway("STORE_REFUSES", "the store takes no writes now")
+    broken = Broken("STORE_ERROR", "the store answered with an error", applied=Applied.UNKNOWN)
+    broken.__cause__ = redis_errors.ResponseError(text)
+    return broken
+
+
 class Connection:
     """Asks and hears answers, in order; connects when it is first asked, and again after each loss."""
 
@@ -52,6 +87,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._wire: _Wire | None = None
         self._connecting: asyncio.Task[_Wire] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def ask(self, command: bytes) -> Any:
         """The answer to a command, packed as the store takes it. Raises Refused, and StoreAway."""
@@ -60,6 +96,24 @@ class Connection:
             wire = await self._reconnected()
         return await wire.ask(command)
 
+    async def ask_ahead(self, command: bytes) -> Any:
+        """The same of a server of a cluster to whom the key is just moving: it must be told, in the same
+        breath, that we know.
+        """
+        wire = self._wire
+        if wire is None or wire.over:
+            wire = await self._reconnected()
+        _, answer = await asyncio.gather(wire.ask(_ASKING), wire.ask(command))
+        return answer
+
+    def renew(self) -> None:
+        """The next question goes over a new connection; what is under way is still answered over this."""
+        if self._wire and not self._wire.over:
+            ending = asyncio.create_task(self._wire.finish())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            self._wire = None
+
     async def close(self) -> None:
         """Hangs up; who still waits for an answer is told that the store is silent."""
         if self._connecting:
@@ -67,6 +121,8 @@ class Connection:
             await asyncio.wait([self._connecting])
         if self._wire:
             await self._wire.drop()
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     async def _reconnected(self) -> "_Wire":
         """The new connection; those who wait for it together wait for one, in their order."""
@@ -135,6 +191,12 @@ class _Wire(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Nobody knows what became of what was asked."""
         self._end()
+
+    async def finish(self) -> None:
+        """Drops it when it owes no answer any more."""
+        if owed := [answer for answer, _ in self._asked]:
+            await asyncio.wait(owed)
+        await self.drop()
 
     async def drop(self) -> None:
         self._end()

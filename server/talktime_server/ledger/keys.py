@@ -16,6 +16,22 @@ def shard_of(tenant_id: str) -> int:
     return crc32(tenant_id.encode()) % SHARDS
 
 
+def tag(shard: int) -> str:
+    """What puts keys into one slot of a cluster."""
+    return f"{{s{shard:02}}}"
+
+
+def tag_of(name: str | bytes) -> str:
+    """The tag of a key; empty for what is no key."""
+    start = name[:8].decode(errors="replace") if isinstance(name, bytes) else name[:8]
+    return start[3:] if start.startswith("tt:{s") else ""
+
+
+def shard_in(tag: str) -> int:
+    """The shard of a tag."""
+    return int(tag[2:4])
+
+
 @lru_cache(maxsize=10_000)
 def _tag(tenant_id: str) -> str:
     return f"tt:{{s{shard_of(tenant_id):02}}}:"
@@ -177,6 +193,6 @@ def lease() -> str:
     return "tt:{s00}:lease"
 
 
-def probe() -> str:
+def probe(shard: int = 0) -> str:
     """String: written to see whether the store can be written."""
-    return "tt:{s00}:probe"
+    return f"tt:{tag(shard)}:probe"

@@ -83,7 +83,8 @@ class Recharges:
         """Who is to be looked at by now, of all shards."""
         seconds, micros = await self._store.command("TIME")
         now_ms = int(seconds) * 1000 + int(micros) // 1000
-        rows = await self._store.commands([_asking(shard, now_ms) for shard in range(keys.SHARDS)])
+        asks = [_asking(shard, now_ms) for shard in range(keys.SHARDS)]
+        rows = await self._store.reached(asks, [])
         found = sorted((float(at), name) for row in rows for name, at in _scored(row))
         ids = tuple(name.decode() for at, name in found if at <= now_ms)
         return Due(ids, len(ids) < len(found))

@@ -1,6 +1,8 @@
 """Whether a store may be trusted with money: asked before the first call is served."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from talktime_server.failure import Failure
 from talktime_server.ledger.store import Store
@@ -18,31 +20,57 @@ class Finding:
 
 
 async def inspect(store: Store) -> list[Finding]:
-    """What is wrong with the store's settings; nothing when all is well. Raises StoreAway when it
-    cannot be asked.
+    """What is wrong with the store's settings, of any of its primaries; nothing when all is well.
+    Raises StoreAway when one cannot be asked.
     """
-    server = await _facts(store, "server")
-    memory = await _facts(store, "memory")
-    persistence = await _facts(store, "persistence")
-    findings = [
-        _version(server.get("redis_version", "0.0")),
-        _eviction(memory.get("maxmemory_policy", "")),
-        _aof(persistence.get("aof_enabled", "0")),
-        await _fsync(store),
+    found = [
+        *_all(_version, await _facts(store, "server"), "redis_version"),
+        *_all(_eviction, await _facts(store, "memory"), "maxmemory_policy"),
+        *_all(_aof, await _facts(store, "persistence"), "aof_enabled"),
+        *await _configured(store, "appendfsync", _fsync),
     ]
-    return [finding for finding in findings if finding]
+    if store.apart:
+        found += await _configured(store, "cluster-require-full-coverage", _coverage)
+    else:
+        found += _all(_apart, await _facts(store, "cluster"), "cluster_enabled")
+    return list(dict.fromkeys(found))  # primaries that are alike are told of once
 
 
-async def _facts(store: Store, section: str) -> dict[str, str]:
-    answer = await store.command("INFO", section)
+Judge = Callable[[str], Finding | None]
+
+
+def _all(judge: Judge, servers: Sequence[Mapping[str, str]], fact: str) -> list[Finding]:
+    judged = (judge(each.get(fact, "")) for each in servers)
+    return [finding for finding in judged if finding]
+
+
+async def _facts(store: Store, section: str) -> list[dict[str, str]]:
+    return [_read(answer) for answer in await store.everywhere("INFO", section)]
+
+
+def _read(answer: Any) -> dict[str, str]:
     if isinstance(answer, dict):
         return {str(name): str(value) for name, value in answer.items()}
     lines = bytes(answer).decode().splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
+async def _configured(store: Store, name: str, judge: Judge) -> list[Finding]:
+    try:
+        answers = await store.everywhere("CONFIG", "GET", name)
+    except Failure:
+        return []  # managed stores hide CONFIG; INFO has told what matters most
+    return _all(judge, [{name: _value(answer)} for answer in answers], name)
+
+
+def _value(answer: Any) -> str:
+    values = list(answer.values()) if isinstance(answer, dict) else answer[1::2]
+    value = values[0] if values else ""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def _version(text: str) -> Finding | None:
-    major, minor = (int(part) for part in [*text.split("."), "0"][:2])
+    major, minor = (int(part) for part in [*(text or "0").split("."), "0"][:2])
     if (major, minor) >= OLDEST:
         return None
     return Finding("redis_version", f"the store is version {text}; 6.2 or newer is needed", True)
@@ -68,18 +96,31 @@ def _aof(enabled: str) -> Finding | None:
     )
 
 
-async def _fsync(store: Store) -> Finding | None:
-    try:
-        answer = await store.command("CONFIG", "GET", "appendfsync")
-    except Failure:
-        return None  # managed stores hide CONFIG; INFO has told what matters most
-    pairs = (
-        answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
-    )
-    if "no" not in (str(value) for value in pairs.values()) and b"no" not in pairs.values():
+def _fsync(value: str) -> Finding | None:
+    if value != "no":
         return None
     return Finding(
         "appendfsync",
         "appendfsync is no: a power cut may lose minutes of movements; set it to everysec or always",
         False,
+    )
+
+
+def _coverage(value: str) -> Finding | None:
+    if value != "yes":
+        return None
+    return Finding(
+        "cluster-require-full-coverage",
+        "cluster-require-full-coverage is yes: one primary that is away stops the calls of all tenants; set it to no",
+        False,
+    )
+
+
+def _apart(enabled: str) -> Finding | None:
+    if enabled != "1":
+        return None
+    return Finding(
+        "cluster_enabled",
+        "the store is one server of a cluster; name the cluster, with redis+cluster://",
+        True,
     )

@@ -2,75 +2,34 @@
 
 What one tick of the event loop asks of a script leaves in one EVALSHA, at once when the script is
 idle; while several calls of it are under way the next ones gather, so that batches grow with the
-load. The driver never repeats anything: its default of ten tries would apply a movement of money
-ten times over. An answer that does not come in time leaves the outcome unknown, and says so.
+load. Nothing is ever repeated here. An answer that does not come in time leaves the outcome unknown,
+and says so.
 """
 
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from typing import Any, TypeVar
 
-import hiredis
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-
-from talktime_server.failure import Applied, Broken, Failure, StoreAway
+from talktime_server.failure import Failure, StoreAway
 from talktime_server.ledger import keys
-from talktime_server.ledger.connection import Connection, Refused, away, silent
+from talktime_server.ledger.cluster import Cluster
+from talktime_server.ledger.connection import Refused, away, packed, refused, silent
+from talktime_server.ledger.server import Server, pool_at, pool_by_sentinels
+from talktime_server.ledger.store_url import Kind, StoreUrl
 
 BATCH = 100  # operations in one script call at most, so that none holds the store long
 GATHERED = 64  # of those that only happen to be asked together: the store begins meanwhile
 UNDER_WAY = 6  # calls of a script, so that neither the store nor we wait for the other
-CONNECTIONS = 16
 SHARED = ("book", "accounts", "lots", "sources", "leave")  # put in front of each script
-# Errors by which a store says that it ran nothing.
-REFUSALS = (
-    "BUSY",
-    "CLUSTERDOWN",
-    "LOADING",
-    "MASTERDOWN",
-    "MISCONF",
-    "NOREPLICAS",
-    "NOSCRIPT",
-    "OOM",
-    "READONLY",
-    "TRYAGAIN",
-)
 
 Answer = list[Any]
 Ask = tuple[Sequence[str], Sequence[str | bytes]]  # keys and arguments of an operation
 T = TypeVar("T")
-
-
-def packed(*ask: Any) -> bytes:
-    """A command, as the store takes it."""
-    command: bytes = hiredis.pack_command(ask)
-    return command
-
-
-def told(error: RedisError) -> str:
-    """What the store said: where the driver knows the first word, it keeps that apart."""
-    return f"{error.status_code} {error}" if error.status_code else str(error)
-
-
-def refused(text: str) -> Failure:
-    """What an error of the store means for the operation. Its text is for the log alone; and as it
-    may have come from the middle of a script, nobody knows what was done before.
-    """
-    if text.startswith(REFUSALS):
-        return StoreAway("STORE_REFUSES", "the store takes no writes now")
-    broken = Broken("STORE_ERROR", "the store answered with an error", applied=Applied.UNKNOWN)
-    broken.__cause__ = ResponseError(text)
-    return broken
 
 
 @dataclass(slots=True)
@@ -111,8 +70,8 @@ class Script:
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest()
         self._store = store
         self._tail = tail
-        self._gathered: deque[_Batch] = deque()
-        self._under_way = 0
+        self._whole = None if store.apart else _Lane(store, self, tail)
+        self._lanes: dict[str, _Lane] = {}
 
     def __call__(
         self, names: Sequence[str], arguments: Sequence[str | bytes]
@@ -121,30 +80,24 @@ class Script:
         asking is order of running.
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._add(names, arguments, partial(_give, answer))
+        lane = self._whole or self._lane_of(names)
+        lane.add(names, arguments, partial(_give, answer))
         return answer
 
     def side_by_side(self, asks: Sequence[Ask]) -> asyncio.Future[list[Answer | Failure]]:
         """Asks for operations at once, at least one, each with an end of its own, in their order."""
         gathering = _Gathering(len(asks))
         for place, (names, arguments) in enumerate(asks):
-            self._add(names, arguments, partial(gathering.take, place))
+            lane = self._whole or self._lane_of(names)
+            lane.add(names, arguments, partial(gathering.take, place))
         return gathering.all
 
-    def _add(
-        self,
-        names: Sequence[str],
-        arguments: Sequence[str | bytes],
-        waiting: Callable[[Answer | Failure], None],
-    ) -> None:
-        if not self._gathered:
-            asyncio.get_running_loop().call_soon(self._leave)
-        if not self._gathered or len(self._gathered[-1].waiting) >= GATHERED:
-            self._gathered.append(_Batch())
-        batch = self._gathered[-1]
-        batch.names.extend(names)
-        batch.arguments.extend(arguments)
-        batch.waiting.append(waiting)
+    def _lane_of(self, names: Sequence[str]) -> "_Lane":
+        """In a cluster a script call is about one shard, and none waits for another's."""
+        tag = keys.tag_of(names[0])
+        if tag not in self._lanes:
+            self._lanes[tag] = _Lane(self._store, self, self._tail)
+        return self._lanes[tag]
 
     async def together(self, asks: Sequence[Ask], *tail: str) -> list[Answer]:
         """Asks for operations that are one step: in a script call of their own, at most BATCH. `tail`
@@ -161,6 +114,33 @@ class Script:
                 raise refused(answer[1].decode(errors="replace"))
         return answers
 
+
+class _Lane:
+    """Operations of a script on their way to it, in their order."""
+
+    def __init__(self, store: "Store", script: Script, tail: Sequence[str]) -> None:
+        self._store = store
+        self._script = script
+        self._tail = tail
+        self._gathered: deque[_Batch] = deque()
+        self._under_way = 0
+
+    def add(
+        self,
+        names: Sequence[str],
+        arguments: Sequence[str | bytes],
+        waiting: Callable[[Answer | Failure], None],
+    ) -> None:
+        """Asks for one with what else this tick of the event loop brings; `waiting` is given its answer."""
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._leave)
+        if not self._gathered or len(self._gathered[-1].waiting) >= GATHERED:
+            self._gathered.append(_Batch())
+        batch = self._gathered[-1]
+        batch.names.extend(names)
+        batch.arguments.extend(arguments)
+        batch.waiting.append(waiting)
+
     def _leave(self) -> None:
         while self._gathered and self._under_way < UNDER_WAY:
             self._under_way += 1
@@ -168,7 +148,8 @@ class Script:
 
     async def _run(self, batch: _Batch) -> None:
         try:
-            answers = await self._store.evaluate(self, batch.names, [*batch.arguments, *self._tail])
+            arguments = [*batch.arguments, *self._tail]
+            answers = await self._store.evaluate(self._script, batch.names, arguments)
             assert len(answers) == len(batch.waiting)
         except Failure as failure:
             self._fail(batch, failure)
@@ -206,47 +187,23 @@ def _give(waiting: asyncio.Future[Answer], answer: Answer | Failure) -> None:
         waiting.set_result(answer)
 
 
-@contextmanager
-def _heard_cancellation() -> Iterator[None]:
-    """The driver sends within asyncio.wait_for, which on Python 3.11 loses a cancellation that comes
-    just as it ends: whoever was told to stop would go on for ever.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    yield
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-
-
 class Store:
-    """A Redis or Valkey server, by URL (redis://, rediss:// or unix://)."""
+    """A Redis or Valkey, by URL: a server, one that Sentinels watch over, or a cluster (store_url.py)."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-        self._redis: Redis = Redis(connection_pool=self._pool)
-        self._scripts = Connection(self._connect, timeout_s=timeout_s)
+        self._servers = _servers(StoreUrl.read(url), timeout_s)
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def _connect(self) -> AbstractConnection:
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
-        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
-        return connection
+    @property
+    def apart(self) -> bool:
+        """Whether shards are apart, so that no question can be about several."""
+        return isinstance(self._servers, Cluster)
 
     async def close(self) -> None:
         """Waits for what is on the way, then closes."""
         while self._tasks:  # an end may be the next one's beginning
             await asyncio.wait(self._tasks)
-        await self._scripts.close()
-        await self._redis.aclose()
-        await self._pool.disconnect()
+        await self._servers.close()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Runs a batch beside its callers, so that a caller who gives up does not tear it."""
@@ -258,47 +215,69 @@ class Store:
     async def evaluate(
         self, script: Script, names: Sequence[str], arguments: Sequence[str | bytes]
     ) -> list[Any]:
-        """Runs a script once; loads it first where the store does not know it, which is the one
-        thing worth a second try.
-        """
+        """Runs a script once, on keys of one shard where shards are apart. Raises StoreAway or Broken."""
         ask = packed("EVALSHA", script.sha, len(names), *names, *arguments)
         try:
-            return await self._evaluate(script, ask)
+            return await self._servers.evaluate(script.text, ask, names[0])
         except Refused as error:
             raise refused(str(error)) from error
 
-    async def _evaluate(self, script: Script, ask: bytes) -> list[Any]:
-        try:
-            return list(await self._scripts.ask(ask))
-        except Refused as error:
-            if not str(error).startswith("NOSCRIPT"):
-                raise
-        await self._scripts.ask(packed("SCRIPT", "LOAD", script.text))
-        return list(await self._scripts.ask(ask))
-
     async def probe(self) -> None:
-        """Writes a mark, to see whether the store takes writes. Raises StoreAway."""
-        await self.command("SET", keys.probe(), "1")
+        """Writes a mark, to see whether the store takes writes: of a cluster, any part of it. Raises
+        StoreAway.
+        """
+        asks = [("SET", keys.probe(shard), "1") for shard in self._servers.shards()]
+        await self.reached(asks, None)
 
     async def command(self, *ask: Any) -> Any:
         """Runs one command that may safely be lost or repeated. Raises StoreAway or Broken."""
         try:
-            with _heard_cancellation():
-                return await self._redis.execute_command(*ask)  # type: ignore[no-untyped-call]  # redis-py leaves it bare
-        except ResponseError as error:
-            raise refused(told(error)) from error
-        except (RedisError, OSError) as error:
-            raise away("the store cannot be reached") from error
+            return await self._servers.command(*ask)
+        except Refused as error:
+            raise refused(str(error)) from error
 
-    async def commands(self, asks: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Runs several such commands in one trip."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for ask in asks:
-            pipeline.execute_command(*ask)
+    async def commands(self, asks: Sequence[Sequence[Any]]) -> list[Any]:
+        """Runs several such commands in one trip: to each server, where shards are apart."""
+        answers = [_failed(answer) for answer in await self._servers.commands(asks)]
+        for answer in answers:
+            if isinstance(answer, Failure):
+                raise answer
+        return answers
+
+    async def reached(self, asks: Sequence[Sequence[Any]], missing: Any) -> list[Any]:
+        """The same, with `missing` in place of what a part of the store did not answer that is away.
+        Raises StoreAway when all of it is.
+        """
+        answers = [_failed(answer) for answer in await self._servers.commands(asks)]
+        silent = [answer for answer in answers if isinstance(answer, Failure)]
+        for answer in silent:
+            if len(silent) == len(answers) or not isinstance(answer, StoreAway):
+                raise answer
+        return [missing if isinstance(answer, Failure) else answer for answer in answers]
+
+    async def strings(self, names: Sequence[str]) -> list[bytes | None]:
+        """The strings at these keys."""
+        if self.apart:
+            return await self.commands([("GET", name) for name in names])
+        return list(await self.command("MGET", *names))
+
+    async def everywhere(self, *ask: Any) -> list[Any]:
+        """The answer of every primary to a command without a key. Raises StoreAway or Broken."""
         try:
-            with _heard_cancellation():
-                return list(await pipeline.execute())
-        except ResponseError as error:
-            raise refused(told(error)) from error
-        except (RedisError, OSError) as error:
-            raise away("the store cannot be reached") from error
+            return await self._servers.everywhere(*ask)
+        except Refused as error:
+            raise refused(str(error)) from error
+
+
+def _servers(url: StoreUrl, timeout_s: float) -> Server | Cluster:
+    match url.kind:
+        case Kind.CLUSTER:
+            return Cluster(url, timeout_s=timeout_s)
+        case Kind.SENTINEL:
+            return Server(pool_by_sentinels(url, timeout_s), timeout_s=timeout_s)
+        case Kind.SERVER:
+            return Server(pool_at(url, timeout_s), timeout_s=timeout_s)
+
+
+def _failed(answer: Any) -> Any:
+    return refused(str(answer)) if isinstance(answer, Refused) else answer

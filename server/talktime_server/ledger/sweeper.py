@@ -7,7 +7,7 @@ import random
 
 import structlog
 
-from talktime_server.failure import Broken, Failure, NotFound
+from talktime_server.failure import Broken, Failure, NotFound, StoreAway
 from talktime_server.ledger import keys
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.ledger import Ledger
@@ -53,7 +53,7 @@ class Sweeper:
             )
             for shard in range(keys.SHARDS)
         ]
-        tenants = [found for shard in await self._store.commands(asks) for found in shard]
+        tenants = [found for shard in await self._store.reached(asks, ()) for found in shard]
         return sum([await self._sweep_or_pass(found.decode(), now_ms) for found in tenants])
 
     async def _sweep_or_pass(self, tenant_id: str, now_ms: int) -> int:
@@ -62,6 +62,12 @@ class Sweeper:
             return await self._sweep_tenant(tenant_id, now_ms)
         except (Broken, NotFound) as failure:
             log.error("sweep_passed_over", tenant_id=tenant_id, reason=failure.reason)
+            return 0
+        except StoreAway as failure:
+            if not self._store.apart:
+                raise
+            # The others may be somewhere else.
+            log.warning("sweep_passed_over", tenant_id=tenant_id, reason=failure.reason)
             return 0
 
     async def _sweep_tenant(self, tenant_id: str, now_ms: int) -> int:

@@ -17,7 +17,7 @@ class Versions:
         """How many lines each of these tenants has, in one trip. Raises StoreAway."""
         if not tenant_ids:
             return {}
-        kept = await self._store.command("MGET", *map(keys.account, tenant_ids))
+        kept = await self._store.strings([*map(keys.account, tenant_ids)])
         return {
             each: Account.read(stored).version
             for each, stored in zip(tenant_ids, kept, strict=True)
