@@ -137,9 +137,15 @@ class Cluster:
             return failure
 
     async def everywhere(self, *ask: Any) -> list[Any]:
-        """The answer of every primary."""
+        """The answer of every primary that can be asked."""
         servers = [self._server(self._homes[tag]) for tag in await self._primaries()]
-        return list(await asyncio.gather(*(server.command(*ask) for server in servers)))
+        asked = (server.command(*ask) for server in servers)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        failed = [each for each in answers if isinstance(each, BaseException)]
+        for failure in failed:
+            if len(failed) == len(answers) or not isinstance(failure, StoreAway):
+                raise failure
+        return [each for each in answers if not isinstance(each, BaseException)]
 
     def shards(self) -> list[int]:
         """A shard of every primary that is known now."""

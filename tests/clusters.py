@@ -1,0 +1,134 @@
+"""A real cluster for the tests: three primaries, no replicas, formed here and stopped by their process ids."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.crc import key_slot
+
+from stores import StoreProcess
+from talktime_server.ledger import keys
+
+PRIMARIES = 3
+SLOTS = 16_384
+LIMIT_S = 20.0
+LOOK_EVERY_S = 0.02
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+async def until(found: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """What `found` gives once that is true."""
+    deadline = time.monotonic() + LIMIT_S
+    while not (last := await found()):
+        assert time.monotonic() < deadline, last
+        await asyncio.sleep(LOOK_EVERY_S)
+    return last
+
+
+class Member:
+    """One server, at a port and, for the tests' own questions, at a Unix socket."""
+
+    def __init__(self, port: int, **settings: str) -> None:
+        self.port = port
+        self.address = ("127.0.0.1", port)
+        self.process = StoreProcess(port=str(port), bind="127.0.0.1", **settings)
+
+    async def ask(self, *command: Any) -> Any:
+        """One command, on a connection of its own."""
+        connection = Redis(unix_socket_path=str(self.process.socket), protocol=2)
+        try:
+            return await connection.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+        finally:
+            await connection.aclose()
+
+    async def name(self) -> str:
+        """What the cluster calls it."""
+        return str((await self.ask("CLUSTER", "MYID")).decode())
+
+
+class ClusterProcess:
+    """Three primaries with a third of the slots each; a shard whose primary is away takes no other along."""
+
+    def __init__(self) -> None:
+        ports = free_ports(2 * PRIMARIES)
+        self.members = [
+            Member(
+                port,
+                cluster_enabled="yes",
+                cluster_port=str(bus),
+                cluster_node_timeout="2000",
+                cluster_require_full_coverage="no",
+            )
+            for port, bus in zip(ports[:PRIMARIES], ports[PRIMARIES:], strict=True)
+        ]
+        self._buses = ports[PRIMARIES:]
+
+    @property
+    def url(self) -> str:
+        """As an operator names it."""
+        return f"redis+cluster://{','.join(f'127.0.0.1:{each.port}' for each in self.members)}"
+
+    async def start(self) -> None:
+        """Returns when every server knows who has which slot."""
+        await asyncio.gather(*(each.process.start() for each in self.members))
+        first = self.members[0]
+        for n, member in enumerate(self.members):
+            await member.ask("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
+            start, end = (SLOTS * each // PRIMARIES for each in (n, n + 1))
+            await member.ask("CLUSTER", "ADDSLOTSRANGE", start, end - 1)
+            if member is not first:
+                await member.ask("CLUSTER", "MEET", "127.0.0.1", first.port, self._buses[0])
+        await until(self._whole)
+
+    async def _whole(self) -> bool:
+        maps = [await each.ask("CLUSTER", "SLOTS") for each in self.members]
+        told = [await each.ask("CLUSTER", "INFO") for each in self.members]
+        whole = all(len(each) == PRIMARIES for each in maps)
+        return whole and all(_state(each) == "ok" for each in told)
+
+    async def home(self, shard: int) -> Member:
+        """Who has a shard now."""
+        slot = slot_of(shard)
+        for first, last, (_, port, *_), *_ in await self.members[0].ask("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(each for each in self.members if each.port == port)
+        raise AssertionError(f"nobody has shard {shard}")
+
+    def stop(self) -> None:
+        """Ends all."""
+        for member in self.members:
+            member.process.stop()
+
+
+def slot_of(shard: int) -> int:
+    """The slot of a shard."""
+    return int(key_slot(keys.tag(shard).encode()))
+
+
+def _state(told: Any) -> str:
+    facts = told if isinstance(told, dict) else _lines(told)
+    return str(facts["cluster_state"])
+
+
+def _lines(told: bytes) -> dict[str, str]:
+    lines = told.decode().splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def tenant_in(shard: int, word: str) -> str:
+    """The id of a tenant of this shard that begins with a word."""
+    return next(name for n in range(100_000) if keys.shard_of(name := f"{word}{n}") == shard)
