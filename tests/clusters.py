@@ -108,6 +108,34 @@ class ClusterProcess:
                 return next(each for each in self.members if each.port == port)
         raise AssertionError(f"nobody has shard {shard}")
 
+    async def empty(self) -> None:
+        """Throws away all that is kept."""
+        await asyncio.gather(*(each.ask("FLUSHALL") for each in self.members))
+
+    async def begin_move(self, shard: int, source: Member, target: Member) -> None:
+        """From now on both know that the shard's keys go from one to the other."""
+        slot = slot_of(shard)
+        await target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", await source.name())
+        await source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", await target.name())
+
+    async def move_keys(self, shard: int, source: Member, target: Member, most: int) -> bool:
+        """Moves some keys that are there now; whether there were any."""
+        names = await source.ask("CLUSTER", "GETKEYSINSLOT", slot_of(shard), most)
+        if names:
+            host, port = target.address
+            await source.ask("MIGRATE", host, port, "", 0, 5_000, "KEYS", *names)
+        return bool(names)
+
+    async def end_move(self, shard: int, target: Member) -> None:
+        """The target has the shard from now on."""
+        name = await target.name()
+        for member in (target, *(each for each in self.members if each is not target)):
+            await member.ask("CLUSTER", "SETSLOT", slot_of(shard), "NODE", name)
+
+    def other(self, member: Member) -> Member:
+        """One that is not this one."""
+        return next(each for each in self.members if each is not member)
+
     def stop(self) -> None:
         """Ends all."""
         for member in self.members:

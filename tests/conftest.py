@@ -1,9 +1,12 @@
 """What holds for every test of the house."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 import structlog
+
+from clusters import ClusterProcess
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +14,14 @@ def log_of_its_own() -> Iterator[None]:
     """A command that a test runs in this process sets the log up, and writes it to where that test looks."""
     yield
     structlog.reset_defaults()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster() -> AsyncIterator[ClusterProcess]:
+    """A cluster that lives as long as the tests; every test brings tenants of its own."""
+    process = ClusterProcess()
+    try:
+        await process.start()
+        yield process
+    finally:
+        process.stop()

@@ -1,0 +1,350 @@
+"""The store as a cluster: every shard finds its primary, also while it moves, and one primary that is away is missed by its own
+tenants alone.
+"""
+
+import asyncio
+import hashlib
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import RedisCluster
+
+from clusters import ClusterProcess, Member, tenant_in, until
+from ledger.old_rows import OWNER, write_old_store
+from ledger.world import World, open_world
+from talktime_server.decision.catalog import counted_licenses
+from talktime_server.failure import Applied, StoreAway
+from talktime_server.ledger import keys, safety
+from talktime_server.ledger.ledger import Ledger
+from talktime_server.ledger.store import Script, Store
+from talktime_server.ledger.sweeper import Sweeper
+from talktime_server.ledger.upgrade import Upgrade
+from talktime_server.ledger.versions import Versions
+
+CALLS = 5
+MINUTE = 60
+SHORT_S = 0.3  # a store's patience
+COUNT = b"""
+local answers = {}
+for n, key in ipairs(KEYS) do answers[n] = { "ok", redis.call("INCR", key) } end
+return answers
+"""
+
+
+@pytest_asyncio.fixture
+async def store(cluster: ClusterProcess) -> AsyncIterator[Store]:
+    store = Store(cluster.url, timeout_s=10.0)
+    yield store
+    await store.close()
+
+
+def counting(store: Store) -> Script:
+    """A script that counts how often it ran."""
+    script = Script(store, "balance")
+    script.text, script.sha = COUNT, hashlib.sha1(COUNT, usedforsecurity=False).hexdigest()
+    return script
+
+
+def mark(shard: int, name: str) -> str:
+    return f"tt:{keys.tag(shard)}:test:{name}"
+
+
+async def test_every_shard_has_a_home_and_conserves_its_money(cluster: ClusterProcess) -> None:
+    async with AsyncExitStack() as stack:
+        worlds = [
+            await stack.enter_async_context(open_world(cluster.url, tenant_in(shard, "every")))
+            for shard in range(keys.SHARDS)
+        ]
+
+        async def talk(world: World) -> None:
+            await world.fund(CALLS * MINUTE)
+            await asyncio.gather(*(world.authorize(f"c{n}", MINUTE) for n in range(CALLS)))
+            await asyncio.gather(*(world.settle(f"c{n}", MINUTE) for n in range(CALLS)))
+            proof = await world.prove()
+            assert (proof.conserved, proof.balance.spent_micros) == (True, CALLS * MINUTE)
+
+        await asyncio.gather(*(talk(world) for world in worlds))
+        one, ids = worlds[0], [world.tenant.tenant_id for world in worlds]
+        listed = await one.directory.list_tenants("every", keys.SHARDS)
+        assert [each.tenant_id for each in listed] == sorted(ids)
+        versions = await Versions(one.store).of(ids)
+        assert set(versions.values()) == {(await one.account()).version}
+    assert all([await each.ask("DBSIZE") for each in cluster.members])
+
+
+async def test_the_map_is_the_one_that_the_driver_has(
+    cluster: ClusterProcess, store: Store
+) -> None:
+    host, port = cluster.members[1].address
+    async with RedisCluster(host=host, port=port, protocol=2) as driver:
+        for shard in range(keys.SHARDS):
+            await store.command("SET", mark(shard, "map"), shard)
+            assert await driver.get(mark(shard, "map")) == str(shard).encode()
+    asks = [("GET", mark(shard, "map")) for shard in reversed(range(keys.SHARDS))]
+    answers = await store.commands([*asks, ("TIME",)])
+    assert answers[:-1] == [str(shard).encode() for shard in reversed(range(keys.SHARDS))]
+
+
+async def test_what_one_tick_asks_of_several_shards_comes_apart(store: Store) -> None:
+    """A script call may touch one slot alone; the order within a shard is the order of asking."""
+    script, marks = counting(store), [mark(shard, "apart") for shard in range(4)]
+    answers = await asyncio.gather(*(script([marks[n % 4]], []) for n in range(1_000)))
+    assert [answer[1] for answer in answers] == [n // 4 + 1 for n in range(1_000)]
+
+
+@dataclass(slots=True)
+class Talk:
+    """Calls of one tenant without a pause, and what came of them."""
+
+    world: World
+    word: str
+    settled: list[str] = field(default_factory=list)
+    failed: list[StoreAway] = field(default_factory=list)
+    not_applied: list[str] = field(default_factory=list)
+
+    async def run(self) -> None:
+        n = 0
+        while True:
+            n += 1
+            await self._call(f"{self.word}{n}")
+            await asyncio.sleep(0)
+
+    async def _call(self, call_id: str) -> None:
+        try:
+            await self.world.authorize(call_id, MINUTE)
+        except StoreAway as failure:
+            self.failed.append(failure)
+            if failure.applied is Applied.NOT_APPLIED:
+                self.not_applied.append(call_id)
+            return
+        with suppress(StoreAway):
+            await self.world.settle(call_id, MINUTE)
+            self.settled.append(call_id)
+
+    async def come_through(self, count: int) -> None:
+        """Waits until so many more calls are settled."""
+        wanted = len(self.settled) + count
+
+        async def enough() -> bool:
+            return len(self.settled) >= wanted
+
+        await until(enough)
+
+    async def prove(self) -> None:
+        """What was said not to have happened has not, and no money is lost."""
+        for call_id in self.not_applied[:50]:
+            assert not (await self.world.authorize(call_id, MINUTE)).replayed
+            await self.world.release(call_id)
+        for call_id in self.settled[-50:]:
+            assert (await self.world.settle(call_id, MINUTE)).replayed
+        proof = await self.world.prove()
+        assert proof.conserved, proof
+
+
+@asynccontextmanager
+async def talking(world: World, word: str) -> AsyncIterator[Talk]:
+    talk = Talk(world, word)
+    await world.fund(1_000_000, f"fund-{word}")
+    tasks = [asyncio.create_task(talk.run())]
+    try:
+        yield talk
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert all(task.cancelled() for task in tasks), [task.exception() for task in tasks]
+    await talk.prove()
+
+
+async def test_a_shard_moves_key_by_key_while_calls_run_and_every_outcome_is_exact(
+    cluster: ClusterProcess,
+) -> None:
+    """What a script needs may be half here and half there: then nothing runs, and it is said."""
+    shard = 11
+    source = await cluster.home(shard)
+    target = cluster.other(source)
+    async with (
+        open_world(cluster.url, tenant_in(shard, "moving")) as world,
+        open_world(cluster.url, tenant_in(shard + 1, "staying")) as other,
+        talking(other, "s") as staying,
+        talking(world, "m") as moving,
+    ):
+        await moving.come_through(20)
+        await cluster.begin_move(shard, source, target)
+        while await cluster.move_keys(shard, source, target, 10):
+            await staying.come_through(2)
+        await cluster.end_move(shard, target)
+        await moving.come_through(20)
+    assert moving.failed
+    assert {failure.applied for failure in moving.failed} == {Applied.NOT_APPLIED}
+    assert not staying.failed
+    assert await cluster.home(shard) is target
+    await move_at_once(cluster, shard, target, source)
+
+
+async def move_at_once(cluster: ClusterProcess, shard: int, source: Member, target: Member) -> None:
+    """As newer servers do it themselves."""
+    await cluster.begin_move(shard, source, target)
+    while await cluster.move_keys(shard, source, target, 1_000):
+        pass
+    await cluster.end_move(shard, target)
+
+
+async def test_who_has_an_old_map_is_told_and_goes_there(
+    cluster: ClusterProcess, store: Store
+) -> None:
+    """At once and once: by a script, by the driver, and among many."""
+    shard, script = 21, counting(store)
+    name = mark(shard, "old-map")
+    assert (await script([name], []))[1] == 1
+    source = await cluster.home(shard)
+    target = cluster.other(source)
+    await move_at_once(cluster, shard, source, target)
+    assert await store.commands([("GET", name), ("GET", mark(22, "none"))]) == [b"1", None]
+    await move_at_once(cluster, shard, target, source)
+    assert (await script([name], []))[1] == 2
+    await move_at_once(cluster, shard, source, target)
+    assert await store.command("INCR", name) == 3
+    await move_at_once(cluster, shard, target, source)
+    answers = await asyncio.gather(*(script([name], []) for _ in range(3)))
+    assert [answer[1] for answer in answers] == [4, 5, 6]
+
+
+async def test_a_key_that_has_gone_ahead_is_asked_there(
+    cluster: ClusterProcess, store: Store
+) -> None:
+    """And the next one where it was: the shard has not moved yet."""
+    shard, script = 31, counting(store)
+    gone, stays = mark(shard, "gone"), mark(shard, "stays")
+    await store.command("SET", gone, 5)
+    source = await cluster.home(shard)
+    target = cluster.other(source)
+    await cluster.begin_move(shard, source, target)
+    host, port = target.address
+    await source.ask("MIGRATE", host, port, gone, 0, 5_000)
+    await store.command("SET", stays, 1)  # a new key goes to where they all go
+    assert await store.command("GET", gone) == b"5"
+    assert await store.commands([("GET", gone), ("GET", stays)]) == [b"5", b"1"]
+    assert (await script([gone], []))[1] == 6
+    assert (await script([gone], []))[1] == 7
+    while await cluster.move_keys(shard, source, target, 100):
+        pass
+    await cluster.end_move(shard, target)
+    assert await store.command("GET", gone) == b"7"
+    await move_at_once(cluster, shard, target, source)
+
+
+async def test_a_primary_that_is_away_is_missed_by_its_own_tenants_alone(
+    cluster: ClusterProcess,
+) -> None:
+    """Even the one that has what all shards share: calls, sweeps and health go on; it comes back, and so do they."""
+    victim = await cluster.home(0)
+    here = 0
+    there = await _shard_elsewhere(cluster, victim)
+    async with (
+        open_world(cluster.url, tenant_in(there, "lucky")) as lucky,
+        open_world(cluster.url, tenant_in(here, "unlucky"), timeout_s=SHORT_S) as unlucky,
+        talking(lucky, "l") as going_on,
+    ):
+        await unlucky.fund(10_000)
+        await unlucky.authorize("a", MINUTE)
+        victim.process.kill()
+        with pytest.raises(StoreAway) as away:
+            await unlucky.authorize("b", MINUTE)
+        assert away.value.applied is Applied.NOT_APPLIED
+        with pytest.raises(StoreAway):
+            await unlucky.directory.fresh_tenant(unlucky.tenant.tenant_id)
+        await going_on.come_through(20)
+        await unlucky.store.probe()
+        assert await unlucky.store.command("TIME")
+        await Sweeper(unlucky.store, unlucky.ledger, unlucky.directory).sweep()
+        await victim.process.start()
+        await until(lambda: _answers(unlucky, "b"))
+        assert not (await unlucky.settle("a", MINUTE)).replayed
+        assert (await unlucky.prove()).conserved
+    assert not going_on.failed
+
+
+async def _shard_elsewhere(cluster: ClusterProcess, member: Member) -> int:
+    for shard in range(keys.SHARDS):
+        if await cluster.home(shard) is not member:
+            return shard
+    raise AssertionError
+
+
+async def _answers(world: World, call_id: str) -> bool:
+    with suppress(StoreAway):
+        await world.authorize(call_id, MINUTE)
+        return True
+    return False
+
+
+async def test_a_primary_that_stands_still_leaves_doubt_and_one_effect(
+    cluster: ClusterProcess,
+) -> None:
+    """Nobody asks twice, neither we nor the driver: what was asked once has run once when it goes on."""
+    shard = 41
+    store = Store(cluster.url, timeout_s=SHORT_S)
+    script, name, other = counting(store), mark(shard, "still"), mark(shard, "driver")
+    home = await cluster.home(shard)
+    assert (await script([name], []))[1] == 1
+    await store.command("INCR", other)
+    home.process.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreAway) as doubt:
+            await script([name], [])
+        with pytest.raises(StoreAway):
+            await store.command("INCR", other)
+        assert (doubt.value.reason, doubt.value.applied) == ("STORE_SILENT", Applied.UNKNOWN)
+    finally:
+        home.process.signal(signal.SIGCONT)
+    assert int(await home.ask("GET", name)) == 2
+    assert int(await home.ask("GET", other)) <= 2
+    assert (await script([name], []))[1] == 3
+    await store.close()
+
+
+async def test_a_cluster_that_is_nowhere_keeps_nobody_waiting(cluster: ClusterProcess) -> None:
+    store = Store("redis+cluster://127.0.0.1:1,127.0.0.1:2", timeout_s=SHORT_S)
+    for ask in (store.command("TIME"), store.probe(), store.commands([("GET", mark(1, "x"))])):
+        with pytest.raises(StoreAway):
+            await ask
+    with pytest.raises(StoreAway) as away:
+        await counting(store)([mark(1, "x")], [])
+    assert away.value.applied is Applied.NOT_APPLIED
+    await store.close()
+
+
+async def test_one_server_of_a_cluster_is_refused_as_the_store(cluster: ClusterProcess) -> None:
+    host, port = cluster.members[0].address
+    store = Store(f"redis://{host}:{port}", timeout_s=10.0)
+    (finding,) = await safety.inspect(store)
+    assert finding.fatal
+    assert "redis+cluster://" in finding.text
+    await store.close()
+
+
+async def test_a_cluster_whose_part_takes_all_along_is_told_of(
+    cluster: ClusterProcess, store: Store
+) -> None:
+    assert await safety.inspect(store) == []
+    one, name = cluster.members[1], "cluster-require-full-coverage"
+    await one.ask("CONFIG", "SET", name, "yes")
+    (finding,) = await safety.inspect(store)
+    await one.ask("CONFIG", "SET", name, "no")
+    assert (finding.setting, finding.fatal) == (name, False)
+
+
+async def test_an_older_store_is_brought_up_to_date(cluster: ClusterProcess, store: Store) -> None:
+    await cluster.empty()
+    await write_old_store(store)
+    await Upgrade(store, counted_licenses).run()
+    async with open_world(cluster.url, OWNER) as world:
+        assert (await world.settle("settled", 61)).call.ending
+        assert isinstance(world.ledger, Ledger)
+        assert await store.command("GET", keys.stored_version()) == b"4"
+    await cluster.empty()
