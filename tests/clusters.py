@@ -39,6 +39,15 @@ async def until(found: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     return last
 
 
+async def asked(process: StoreProcess, *command: Any) -> Any:
+    """The answer of a process to one command."""
+    connection = Redis(unix_socket_path=str(process.socket), protocol=2)
+    try:
+        return await connection.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+    finally:
+        await connection.aclose()
+
+
 class Member:
     """One server, at a port and, for the tests' own questions, at a Unix socket."""
 
@@ -49,11 +58,7 @@ class Member:
 
     async def ask(self, *command: Any) -> Any:
         """One command, on a connection of its own."""
-        connection = Redis(unix_socket_path=str(self.process.socket), protocol=2)
-        try:
-            return await connection.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it bare
-        finally:
-            await connection.aclose()
+        return await asked(self.process, *command)
 
     async def name(self) -> str:
         """What the cluster calls it."""
@@ -131,6 +136,17 @@ class ClusterProcess:
         name = await target.name()
         for member in (target, *(each for each in self.members if each is not target)):
             await member.ask("CLUSTER", "SETSLOT", slot_of(shard), "NODE", name)
+
+    async def leap(self, shard: int, source: Member, target: Member) -> None:
+        """Has the servers move a shard themselves, in one step."""
+        slot = slot_of(shard)
+        name = await target.name()
+        await source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", name)
+
+        async def there() -> bool:
+            return await self.home(shard) is target
+
+        await until(there)
 
     def other(self, member: Member) -> Member:
         """One that is not this one."""

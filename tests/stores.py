@@ -56,7 +56,7 @@ class StoreProcess:
         fixed = {"port": "0", "unixsocket": str(self.socket), "dir": str(self.folder)}
         pairs = (fixed | self._settings).items()
         words = [word for name, value in pairs for word in (f"--{name}", value)]
-        return [*_tied(), str(get_binary_path()), *words]
+        return [*program(), *words]
 
     def signal(self, number: int) -> None:
         """Sends a signal to this process and to no other."""
@@ -80,10 +80,11 @@ class StoreProcess:
         self._process.wait(STOP_LIMIT_S)
 
 
-def _tied() -> list[str]:
-    """Whatever ends the tests ends their stores."""
+def program() -> list[str]:
+    """The store's program; whatever ends the tests ends their stores."""
     me, kill = str(os.getpid()), str(int(signal.SIGKILL))
-    return [sys.executable, "-I", "-S", tether.__file__, kill, me, "--"]
+    tied = [sys.executable, "-I", "-S", tether.__file__, kill, me, "--"]
+    return [*tied, str(get_binary_path())]
 
 
 async def answers(socket: Path) -> bool:

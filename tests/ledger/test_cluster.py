@@ -194,6 +194,22 @@ async def move_at_once(cluster: ClusterProcess, shard: int, source: Member, targ
     await cluster.end_move(shard, target)
 
 
+async def test_a_shard_that_moves_in_one_step_fails_no_call(cluster: ClusterProcess) -> None:
+    """As servers of today do it: whoever comes late is told where to go, and goes there."""
+    shard = 12
+    source = await cluster.home(shard)
+    target = cluster.other(source)
+    async with (
+        open_world(cluster.url, tenant_in(shard, "leaping")) as world,
+        talking(world, "t") as talk,
+    ):
+        await talk.come_through(20)
+        for old, new in ((source, target), (target, source)):
+            await cluster.leap(shard, old, new)
+            await talk.come_through(20)
+    assert not talk.failed
+
+
 async def test_who_has_an_old_map_is_told_and_goes_there(
     cluster: ClusterProcess, store: Store
 ) -> None:
@@ -253,6 +269,7 @@ async def test_a_primary_that_is_away_is_missed_by_its_own_tenants_alone(
         await unlucky.fund(10_000)
         await unlucky.authorize("a", MINUTE)
         victim.process.kill()
+        await going_on.come_through(2)
         with pytest.raises(StoreAway) as away:
             await unlucky.authorize("b", MINUTE)
         assert away.value.applied is Applied.NOT_APPLIED

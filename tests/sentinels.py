@@ -1,0 +1,96 @@
+"""A store that Sentinels watch over: a primary, a replica and one Sentinel, all real."""
+
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from clusters import Member, asked, free_ports, until
+from stores import StoreProcess, program
+
+NAME = "mymaster"
+DOWN_AFTER_MS = 300
+
+
+class SentinelProcess(StoreProcess):
+    """A Sentinel, which is enough by itself to say that a primary is gone."""
+
+    def __init__(self, port: int, watched: int) -> None:
+        super().__init__()
+        self._port = port
+        self._watched = watched
+
+    def _command(self) -> list[str]:
+        lines = [
+            f"port {self._port}",
+            "bind 127.0.0.1",
+            f"dir {self.folder}",
+            f"unixsocket {self.socket}",
+            f"sentinel monitor {NAME} 127.0.0.1 {self._watched} 1",
+            f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}",
+            f"sentinel failover-timeout {NAME} 1000",
+        ]
+        path = self.folder / "sentinel.conf"
+        path.write_text("\n".join(lines) + "\n")
+        return [*program(), str(path), "--sentinel"]
+
+
+class WatchedStore:
+    """A primary with a replica, and who says which is which."""
+
+    def __init__(self) -> None:
+        first, second, self._port = free_ports(3)
+        self.primary = Member(first, repl_diskless_sync_delay="0")
+        self.replica = Member(second, replicaof=f"127.0.0.1 {first}", repl_diskless_sync_delay="0")
+        self.sentinel = SentinelProcess(self._port, first)
+
+    @property
+    def url(self) -> str:
+        """As an operator names it; of two Sentinels one is gone."""
+        return f"redis+sentinel://127.0.0.1:1,127.0.0.1:{self._port}/{NAME}"
+
+    async def start(self) -> None:
+        """Returns when the Sentinel knows of the replica, and the replica of everything."""
+        await self.primary.process.start()
+        await self.replica.process.start()
+        await self.sentinel.start()
+        # Else it looks at them every ten seconds.
+        await self.ask("DEBUG", "INFO-PERIOD", 100)
+        await until(self._watched)
+
+    async def copied(self) -> None:
+        """Waits until whoever is the replica now has what the primary has."""
+        written = (await self.primary.ask("INFO", "replication"))["master_repl_offset"]
+
+        async def there() -> bool:
+            told = await self.replica.ask("INFO", "replication")
+            return bool(told.get("slave_repl_offset", 0) >= written)
+
+        await until(there)
+
+    async def ask(self, *command: Any) -> Any:
+        """Asks the Sentinel."""
+        return await asked(self.sentinel, "SENTINEL", *command)
+
+    async def hand_over(self) -> None:
+        """Has the primary and the replica change places."""
+        await until(self._willing)
+        self.primary, self.replica = self.replica, self.primary
+        await until(self._watched)
+
+    async def _willing(self) -> bool:
+        """The Sentinel hands over to whom it has looked at lately."""
+        try:
+            await self.ask("FAILOVER", NAME)
+        except ResponseError:
+            return False
+        return True
+
+    async def _watched(self) -> bool:
+        told = await self.primary.ask("INFO", "replication")
+        replicas = await self.ask("REPLICAS", NAME)
+        return bool(replicas) and told.get("slave0", {}).get("state") == "online"
+
+    def stop(self) -> None:
+        """Ends all."""
+        for process in (self.sentinel, self.primary.process, self.replica.process):
+            process.stop()
