@@ -53,8 +53,9 @@ class WatchedStore:
         await self.primary.process.start()
         await self.replica.process.start()
         await self.sentinel.start()
-        # Else it looks at them every ten seconds.
-        await self.ask("DEBUG", "INFO-PERIOD", 100)
+        # Else it takes ten seconds to look at them, and eight to tell the old primary.
+        for period in ("INFO-PERIOD", "PING-PERIOD", "PUBLISH-PERIOD"):
+            await self.ask("DEBUG", period, 100)
         await until(self._watched)
 
     async def copied(self) -> None:

@@ -8,7 +8,10 @@ import pytest
 from talktime_server.config import BadSetting, Engine, Settings, unknown_variables
 from talktime_server.config_kinds import secret
 
-STORE_URLS = "redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
+STORE_URLS = (
+    "redis://HOST:PORT, unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT "
+    "or redis+sentinel://HOST:PORT,HOST:PORT/NAME; rediss for TLS"
+)
 ARCHIVE_URLS = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
 MAIL_URLS = (
     "smtps://USER:PASSWORD@HOST:PORT, smtp://USER:PASSWORD@HOST:PORT?starttls, "
@@ -33,7 +36,10 @@ SECRETS = "a file with 1 to 4096 bytes that only its owner may read (chmod 600)"
         ("TALKTIME_TLS_CERT", "/no/such/file", "a file that exists"),
         ("TALKTIME_HOST", "a\nb", "a printable text"),
         ("TALKTIME_APP", "os.system", "module:name"),
-        *(("TALKTIME_STORE_URL", text, STORE_URLS) for text in ("tcp://db", "redis://a:b:c", "db")),
+        *(
+            ("TALKTIME_STORE_URL", text, STORE_URLS)
+            for text in ("tcp://db", "redis://a:b:c", "db", "redis://a,b", "redis+sentinel://a")
+        ),
         *(
             ("TALKTIME_ARCHIVE_URL", text, ARCHIVE_URLS)
             for text in (

@@ -12,7 +12,7 @@ from ledger.world import World, open_world
 from sentinels import NAME, WatchedStore
 from stores import StoreProcess
 from talktime_server.failure import Applied, StoreAway
-from talktime_server.ledger import keys
+from talktime_server.ledger import keys, safety
 from talktime_server.ledger.store import Store
 
 MINUTE = 60
@@ -74,6 +74,16 @@ async def test_a_primary_that_was_demoted_is_left_at_once(own_store: StoreProces
 
 async def _connections(store: Store) -> int:
     return int((await store.command("INFO", "stats"))["total_connections_received"])
+
+
+async def test_a_primary_that_needs_no_replica_is_told_of(watched: WatchedStore) -> None:
+    """Of two that take movements, one throws them away."""
+    store = Store(watched.url, timeout_s=2.0)
+    (finding,) = await safety.inspect(store)
+    assert (finding.setting, finding.fatal) == ("min-replicas-to-write", False)
+    await watched.primary.ask("CONFIG", "SET", "min-replicas-to-write", 1)
+    assert await safety.inspect(store) == []
+    await store.close()
 
 
 async def test_a_name_that_no_sentinel_knows_is_a_store_that_is_away(

@@ -10,16 +10,16 @@ import pytest
 
 from cli.command import Shell
 from clusters import ClusterProcess, tenant_in
-from service.conftest import ENGINES, put_decks
 from service.running import Service, until
-from service.site import CURRENCY, LICENSES, LONDON, MINUTE
+from service.site import CURRENCY, DECK, LICENSES, LONDON, MINUTE, ROWS
 from talktime import AsyncClient, Client, Payer, Tenant
+from talktime_server.config import Engine
 from talktime_server.ledger import keys
 from talktime_server.ledger.account import Account
 from talktime_server.ledger.store import Store
 
 TENANTS = [tenant_in(shard, "spread") for shard in range(keys.SHARDS)]
-CALLS = 4  # of each tenant, in each shape
+CALLS = 3  # of each tenant, in each shape
 PATIENCE_S = 20.0
 
 
@@ -27,10 +27,12 @@ PATIENCE_S = 20.0
 def spread(cluster: ClusterProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service over the cluster, with a tenant in each shard and its decks in force."""
     folder = tmp_path_factory.mktemp("spread")
-    running = Service(ENGINES[-1], folder, store_url=cluster.url).start()
+    running = Service(Engine.GRPCIO, folder, store_url=cluster.url, workers=1).start()
     try:
-        put_decks(running)
         with Client(running.address, running.operator, timeout_s=2.0) as operator:
+            operator.put_rate_deck(DECK, CURRENCY, ROWS)
+            operator.activate_rate_deck(DECK, len(ROWS))
+            until(lambda: operator.get_rate_decks(LONDON).rates)
             for tenant_id in TENANTS:
                 operator.put_tenant(Tenant(tenant_id, currency_code=CURRENCY, country="US"))
                 operator.put_payer(Payer("alice", "US", LICENSES), tenant_id=tenant_id)

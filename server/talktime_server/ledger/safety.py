@@ -6,6 +6,7 @@ from typing import Any
 
 from talktime_server.failure import Failure
 from talktime_server.ledger.store import Store
+from talktime_server.ledger.store_url import Kind
 
 OLDEST = (6, 2)
 
@@ -33,6 +34,8 @@ async def inspect(store: Store) -> list[Finding]:
         found += await _configured(store, "cluster-require-full-coverage", _coverage)
     else:
         found += _all(_apart, await _facts(store, "cluster"), "cluster_enabled")
+    if store.kind is Kind.SENTINEL:
+        found += await _configured(store, "min-replicas-to-write", _replicas)
     return list(dict.fromkeys(found))  # primaries that are alike are told of once
 
 
@@ -112,6 +115,17 @@ def _coverage(value: str) -> Finding | None:
     return Finding(
         "cluster-require-full-coverage",
         "cluster-require-full-coverage is yes: one primary that is away stops the calls of all tenants; set it to no",
+        False,
+    )
+
+
+def _replicas(value: str) -> Finding | None:
+    if value != "0":
+        return None
+    return Finding(
+        "min-replicas-to-write",
+        "min-replicas-to-write is 0: a primary that was replaced, and does not know it yet, takes movements "
+        "that are lost; set it to 1",
         False,
     )
 

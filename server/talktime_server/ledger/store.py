@@ -191,13 +191,15 @@ class Store:
     """A Redis or Valkey, by URL: a server, one that Sentinels watch over, or a cluster (store_url.py)."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
-        self._servers = _servers(StoreUrl.read(url), timeout_s)
+        place = StoreUrl.read(url)
+        self.kind = place.kind
+        self._servers = _servers(place, timeout_s)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def apart(self) -> bool:
         """Whether shards are apart, so that no question can be about several."""
-        return isinstance(self._servers, Cluster)
+        return self.kind is Kind.CLUSTER
 
     async def close(self) -> None:
         """Waits for what is on the way, then closes."""

@@ -69,7 +69,7 @@ class StoreUrl:
         # A cluster has one database, numbered 0, and a name is one word.
         if url.fragment or (name not in ("", "0") if kind is Kind.CLUSTER else not name):
             raise ValueError(rest)
-        if "/" in name:
+        if "/" in name or "@" in login:
             raise ValueError(rest)
         options = parse_qsl(url.query)
         theirs = tuple(each for each in options if each[0] in SENTINEL_OPTIONS)
