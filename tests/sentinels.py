@@ -88,8 +88,15 @@ class WatchedStore:
 
     async def _watched(self) -> bool:
         told = await self.primary.ask("INFO", "replication")
-        replicas = await self.ask("REPLICAS", NAME)
-        return bool(replicas) and told.get("slave0", {}).get("state") == "online"
+        linked = told.get("slave0", {}).get("state") == "online"
+        return linked and await self._trusted()
+
+    async def _trusted(self) -> bool:
+        """Whether the Sentinel would take the replica, had it to."""
+        for row in await self.ask("REPLICAS", NAME):
+            facts = dict(zip(row[::2], row[1::2], strict=True))
+            return bool(facts[b"flags"] == b"slave" and facts[b"master-link-status"] == b"ok")
+        return False
 
     def stop(self) -> None:
         """Ends all."""

@@ -12,7 +12,7 @@ from cli.command import Shell
 from clusters import ClusterProcess, tenant_in
 from service.running import Service, until
 from service.site import CURRENCY, DECK, LICENSES, LONDON, MINUTE, ROWS
-from talktime import AsyncClient, Client, Payer, Tenant
+from talktime import AsyncClient, Client, Payer, RetrySettings, Tenant, Unavailable
 from talktime_server.config import Engine
 from talktime_server.ledger import keys
 from talktime_server.ledger.account import Account
@@ -21,6 +21,7 @@ from talktime_server.ledger.store import Store
 TENANTS = [tenant_in(shard, "spread") for shard in range(keys.SHARDS)]
 CALLS = 3  # of each tenant, in each shape
 PATIENCE_S = 20.0
+ONE_TRY = RetrySettings(attempts=1)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,53 @@ def test_calls_of_all_shards_are_served_archived_and_conserved(
             assert balance.spent_micros == 2 * CALLS * MINUTE
         status = operator.get_archive_status()
         assert not status.alarms
+
+
+def test_a_primary_that_dies_is_missed_by_its_own_tenants_alone(
+    spread: Service, cluster: ClusterProcess
+) -> None:
+    """Even the one that has what all shards share: the others are served and archived; then all go on."""
+    victim = asyncio.run(cluster.home(0))
+    homes = {each: asyncio.run(cluster.home(keys.shard_of(each))) for each in TENANTS}
+    here = next(each for each, home in homes.items() if home is victim)
+    there = next(each for each, home in homes.items() if home is not victim)
+    with Client(spread.address, spread.router, timeout_s=2.0, retry=ONE_TRY) as router:
+
+        def calls(tenant_id: str, call_id: str) -> bool:
+            try:
+                call = router.authorize(
+                    "alice",
+                    "USER_OUT",
+                    LONDON,
+                    tenant_id=tenant_id,
+                    call_id=call_id,
+                    requested_seconds=60,
+                )
+            except Unavailable:
+                return False
+            return call.authorized
+
+        victim.process.kill()
+        assert not calls(here, "lost")
+        for n in range(20):
+            assert calls(there, f"kept-{n}")
+        path = spread.settings.state_dir / "archive.db"
+        lines = Account.read(asyncio.run(_account(cluster.url, there))).version
+        whole = list(range(1, lines + 1))
+        until(lambda: archived(path)[there] == whole, within_s=PATIENCE_S)
+        asyncio.run(victim.process.start())
+        until(lambda: calls(here, "found"), within_s=PATIENCE_S)
+    with Client(spread.address, spread.operator, timeout_s=2.0) as operator:
+        for tenant_id in (here, there):
+            assert operator.check_conservation(tenant_id=tenant_id).conserved
+
+
+async def _account(url: str, tenant_id: str) -> bytes:
+    store = Store(url, timeout_s=10.0)
+    try:
+        return bytes(await store.command("GET", keys.account(tenant_id)))
+    finally:
+        await store.close()
 
 
 def test_the_doctor_finds_a_cluster_sound(
