@@ -1,9 +1,11 @@
 """A real cluster for the tests: three primaries, no replicas, formed here and stopped by their process ids."""
 
 import asyncio
+import random
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -14,20 +16,22 @@ from talktime_server.ledger import keys
 
 PRIMARIES = 3
 SLOTS = 16_384
+PORTS = (12_000, 32_000)
 LIMIT_S = 20.0
 LOOK_EVERY_S = 0.02
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports of this machine that nobody listens on now. None is one that the system gives to whoever
+    connects: a server that was killed must find its own free again.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randint(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 async def until(found: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

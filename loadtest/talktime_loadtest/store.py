@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 ANSWER_LIMIT_S = 10.0
 DEFAULT_PORT = 6379
+SCHEMES = ("unix", "redis", "redis+cluster")
 LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -22,13 +23,15 @@ class StoreFacts:
     """A connection that asks; to be entered with `async with`."""
 
     def __init__(self, url: str) -> None:
-        """`unix://PATH` or `redis://[:PASSWORD@]HOST[:PORT]`."""
+        """`unix://PATH` or `redis://[:PASSWORD@]HOST[:PORT]`; the first server of a cluster speaks for all."""
         self.url = url
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Self:
-        parts = urlsplit(self.url)
+        parts = urlsplit(self.url.partition(",")[0])
+        if parts.scheme not in SCHEMES:
+            raise StoreSaid(f"of {parts.scheme}:// nothing is asked")
         if parts.scheme == "unix":
             self._reader, self._writer = await asyncio.open_unix_connection(
                 parts.path, limit=LINE_BYTES

@@ -103,8 +103,8 @@ class Connection:
         wire = self._wire
         if wire is None or wire.over:
             wire = await self._reconnected()
-        _, answer = await asyncio.gather(wire.ask(_ASKING), wire.ask(command))
-        return answer
+        wire.ask(_ASKING).add_done_callback(_passed_over)
+        return await wire.ask(command)
 
     def renew(self) -> None:
         """The next question goes over a new connection; what is under way is still answered over this."""
@@ -144,6 +144,12 @@ class Connection:
         self._connecting = None
         if not task.cancelled():
             task.exception()  # those who waited have heard of it
+
+
+def _passed_over(answer: Answers) -> None:
+    """What comes after it tells as much."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 class _Wire(asyncio.Protocol):
