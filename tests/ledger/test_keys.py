@@ -24,6 +24,18 @@ def test_all_keys_of_a_tenant_share_its_shards_tag() -> None:
     assert {name[3:8] for name in (*TENANT_KEYS, *shards)} == {f"{{s{shard:02}}}"}
 
 
+@pytest.mark.parametrize("shard", range(keys.SHARDS))
+def test_a_tag_is_read_from_a_key_as_it_was_written(shard: int) -> None:
+    name = keys.journal(shard)
+    assert keys.tag_of(name) == keys.tag_of(name.encode()) == keys.tag(shard)
+    assert keys.shard_in(keys.tag(shard)) == shard
+
+
+@pytest.mark.parametrize("text", ["", "tt:", "EX", "{s00}", "s00", b"\xff\xff\xff", "tt:x"])
+def test_what_is_no_key_has_no_tag(text: str | bytes) -> None:
+    assert keys.tag_of(text) == ""
+
+
 def test_no_two_keys_are_the_same() -> None:
     assert len(set(TENANT_KEYS)) == len(TENANT_KEYS)
 

@@ -158,7 +158,10 @@ class Cluster:
         return self._heads()
 
     def _heads(self) -> list[str]:
-        return list({address: tag for tag, address in reversed(self._homes.items())}.values())
+        heads: dict[Address, str] = {}
+        for tag, address in self._homes.items():
+            heads.setdefault(address, tag)
+        return list(heads.values())
 
     async def _directed(self, tag: str, question: Question) -> Any:
         """Asks where the shard is, and where they say that it has gone: who says so ran nothing."""
