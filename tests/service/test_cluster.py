@@ -27,6 +27,7 @@ ONE_TRY = RetrySettings(attempts=1)
 @pytest.fixture(scope="module")
 def spread(cluster: ClusterProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service over the cluster, with a tenant in each shard and its decks in force."""
+    asyncio.run(cluster.empty())  # one archive is for one store, and other tests had this one
     folder = tmp_path_factory.mktemp("spread")
     running = Service(Engine.GRPCIO, folder, store_url=cluster.url, workers=1).start()
     try:
@@ -41,6 +42,7 @@ def spread(cluster: ClusterProcess, tmp_path_factory: pytest.TempPathFactory) ->
         yield running
     finally:
         running.stop()
+        asyncio.run(cluster.empty())
 
 
 def one_by_one(service: Service) -> None:
