@@ -101,13 +101,14 @@ class ClusterProcess:
             await member.ask("CLUSTER", "ADDSLOTSRANGE", start, end - 1)
             if member is not first:
                 await member.ask("CLUSTER", "MEET", "127.0.0.1", first.port, self._buses[0])
-        await until(self._whole)
+        await until(self.whole)
 
-    async def _whole(self) -> bool:
+    async def whole(self) -> bool:
+        """Whether all know that there is nothing amiss."""
         maps = [await each.ask("CLUSTER", "SLOTS") for each in self.members]
         told = [await each.ask("CLUSTER", "INFO") for each in self.members]
-        whole = all(len(each) == PRIMARIES for each in maps)
-        return whole and all(_state(each) == "ok" for each in told)
+        covered = all(sum(last - first + 1 for first, last, *_ in each) == SLOTS for each in maps)
+        return covered and all(_state(each) == "ok" for each in told)
 
     async def home(self, shard: int) -> Member:
         """Who has a shard now."""
@@ -140,6 +141,13 @@ class ClusterProcess:
         name = await target.name()
         for member in (target, *(each for each in self.members if each is not target)):
             await member.ask("CLUSTER", "SETSLOT", slot_of(shard), "NODE", name)
+
+    async def move(self, shard: int, source: Member, target: Member) -> None:
+        """Moves a shard whole, key by key."""
+        await self.begin_move(shard, source, target)
+        while await self.move_keys(shard, source, target, 1_000):
+            pass
+        await self.end_move(shard, target)
 
     async def leap(self, shard: int, source: Member, target: Member) -> None:
         """Has the servers move a shard themselves, in one step."""

@@ -3,36 +3,29 @@ tenants alone.
 """
 
 import asyncio
-import hashlib
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import RedisCluster
 
-from clusters import ClusterProcess, Member, tenant_in, until
+from clusters import ClusterProcess, Member, slot_of, tenant_in, until
+from ledger.cluster_kit import MINUTE, counting, mark, talking
 from ledger.old_rows import OWNER, write_old_store
 from ledger.world import World, open_world
 from talktime_server.decision.catalog import counted_licenses
 from talktime_server.failure import Applied, StoreAway
 from talktime_server.ledger import keys, safety
 from talktime_server.ledger.ledger import Ledger
-from talktime_server.ledger.store import Script, Store
+from talktime_server.ledger.store import Store
 from talktime_server.ledger.sweeper import Sweeper
 from talktime_server.ledger.upgrade import Upgrade
 from talktime_server.ledger.versions import Versions
 
 CALLS = 5
-MINUTE = 60
 SHORT_S = 0.3  # a store's patience
-COUNT = b"""
-local answers = {}
-for n, key in ipairs(KEYS) do answers[n] = { "ok", redis.call("INCR", key) } end
-return answers
-"""
 
 
 @pytest_asyncio.fixture
@@ -40,17 +33,6 @@ async def store(cluster: ClusterProcess) -> AsyncIterator[Store]:
     store = Store(cluster.url, timeout_s=10.0)
     yield store
     await store.close()
-
-
-def counting(store: Store) -> Script:
-    """A script that counts how often it ran."""
-    script = Script(store, "balance")
-    script.text, script.sha = COUNT, hashlib.sha1(COUNT, usedforsecurity=False).hexdigest()
-    return script
-
-
-def mark(shard: int, name: str) -> str:
-    return f"tt:{keys.tag(shard)}:test:{name}"
 
 
 async def test_every_shard_has_a_home_and_conserves_its_money(cluster: ClusterProcess) -> None:
@@ -94,164 +76,6 @@ async def test_what_one_tick_asks_of_several_shards_comes_apart(store: Store) ->
     script, marks = counting(store), [mark(shard, "apart") for shard in range(4)]
     answers = await asyncio.gather(*(script([marks[n % 4]], []) for n in range(1_000)))
     assert [answer[1] for answer in answers] == [n // 4 + 1 for n in range(1_000)]
-
-
-@dataclass(slots=True)
-class Talk:
-    """Calls of one tenant without a pause, and what came of them."""
-
-    world: World
-    word: str
-    settled: list[str] = field(default_factory=list)
-    failed: list[StoreAway] = field(default_factory=list)
-    not_applied: list[str] = field(default_factory=list)
-
-    async def run(self) -> None:
-        n = 0
-        while True:
-            n += 1
-            await self._call(f"{self.word}{n}")
-            await asyncio.sleep(0)
-
-    async def _call(self, call_id: str) -> None:
-        try:
-            await self.world.authorize(call_id, MINUTE)
-        except StoreAway as failure:
-            self.failed.append(failure)
-            if failure.applied is Applied.NOT_APPLIED:
-                self.not_applied.append(call_id)
-            return
-        with suppress(StoreAway):
-            await self.world.settle(call_id, MINUTE)
-            self.settled.append(call_id)
-
-    async def come_through(self, count: int) -> None:
-        """Waits until so many more calls are settled."""
-        wanted = len(self.settled) + count
-
-        async def enough() -> bool:
-            return len(self.settled) >= wanted
-
-        await until(enough)
-
-    async def prove(self) -> None:
-        """What was said not to have happened has not, and no money is lost."""
-        for call_id in self.not_applied[:50]:
-            assert not (await self.world.authorize(call_id, MINUTE)).replayed
-            await self.world.release(call_id)
-        for call_id in self.settled[-50:]:
-            assert (await self.world.settle(call_id, MINUTE)).replayed
-        proof = await self.world.prove()
-        assert proof.conserved, proof
-
-
-@asynccontextmanager
-async def talking(world: World, word: str) -> AsyncIterator[Talk]:
-    talk = Talk(world, word)
-    await world.fund(1_000_000, f"fund-{word}")
-    tasks = [asyncio.create_task(talk.run())]
-    try:
-        yield talk
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        assert all(task.cancelled() for task in tasks), [task.exception() for task in tasks]
-    await talk.prove()
-
-
-async def test_a_shard_moves_key_by_key_while_calls_run_and_every_outcome_is_exact(
-    cluster: ClusterProcess,
-) -> None:
-    """What a script needs may be half here and half there: then nothing runs, and it is said."""
-    shard = 11
-    source = await cluster.home(shard)
-    target = cluster.other(source)
-    async with (
-        open_world(cluster.url, tenant_in(shard, "moving")) as world,
-        open_world(cluster.url, tenant_in(shard + 1, "staying")) as other,
-        talking(other, "s") as staying,
-        talking(world, "m") as moving,
-    ):
-        await moving.come_through(20)
-        await cluster.begin_move(shard, source, target)
-        while await cluster.move_keys(shard, source, target, 10):
-            await staying.come_through(2)
-        await cluster.end_move(shard, target)
-        await moving.come_through(20)
-    assert moving.failed
-    assert {failure.applied for failure in moving.failed} == {Applied.NOT_APPLIED}
-    assert not staying.failed
-    assert await cluster.home(shard) is target
-    await move_at_once(cluster, shard, target, source)
-
-
-async def move_at_once(cluster: ClusterProcess, shard: int, source: Member, target: Member) -> None:
-    """As newer servers do it themselves."""
-    await cluster.begin_move(shard, source, target)
-    while await cluster.move_keys(shard, source, target, 1_000):
-        pass
-    await cluster.end_move(shard, target)
-
-
-async def test_a_shard_that_moves_in_one_step_fails_no_call(cluster: ClusterProcess) -> None:
-    """As servers of today do it: whoever comes late is told where to go, and goes there."""
-    shard = 12
-    source = await cluster.home(shard)
-    target = cluster.other(source)
-    async with (
-        open_world(cluster.url, tenant_in(shard, "leaping")) as world,
-        talking(world, "t") as talk,
-    ):
-        await talk.come_through(20)
-        for old, new in ((source, target), (target, source)):
-            await cluster.leap(shard, old, new)
-            await talk.come_through(20)
-    assert not talk.failed
-
-
-async def test_who_has_an_old_map_is_told_and_goes_there(
-    cluster: ClusterProcess, store: Store
-) -> None:
-    """At once and once: by a script, by the driver, and among many."""
-    shard, script = 21, counting(store)
-    name = mark(shard, "old-map")
-    assert (await script([name], []))[1] == 1
-    source = await cluster.home(shard)
-    target = cluster.other(source)
-    await move_at_once(cluster, shard, source, target)
-    assert await store.commands([("GET", name), ("GET", mark(22, "none"))]) == [b"1", None]
-    await move_at_once(cluster, shard, target, source)
-    assert (await script([name], []))[1] == 2
-    await move_at_once(cluster, shard, source, target)
-    assert await store.command("INCR", name) == 3
-    await move_at_once(cluster, shard, target, source)
-    answers = await asyncio.gather(*(script([name], []) for _ in range(3)))
-    assert [answer[1] for answer in answers] == [4, 5, 6]
-
-
-async def test_a_key_that_has_gone_ahead_is_asked_there(
-    cluster: ClusterProcess, store: Store
-) -> None:
-    """And the next one where it was: the shard has not moved yet."""
-    shard, script = 31, counting(store)
-    gone, stays = mark(shard, "gone"), mark(shard, "stays")
-    await store.command("SET", gone, 5)
-    source = await cluster.home(shard)
-    target = cluster.other(source)
-    await cluster.begin_move(shard, source, target)
-    host, port = target.address
-    await source.ask("MIGRATE", host, port, gone, 0, 5_000)
-    await store.command("SET", stays, 1)  # a new key goes to where they all go
-    assert await store.command("GET", gone) == b"5"
-    assert await store.commands([("GET", gone), ("GET", stays)]) == [b"5", b"1"]
-    assert (await script([gone], []))[1] == 6
-    assert (await script([gone], []))[1] == 7
-    while await cluster.move_keys(shard, source, target, 100):
-        pass
-    await cluster.end_move(shard, target)
-    assert await store.command("GET", gone) == b"7"
-    await move_at_once(cluster, shard, target, source)
 
 
 async def test_a_primary_that_is_away_is_missed_by_its_own_tenants_alone(
@@ -323,6 +147,32 @@ async def test_a_primary_that_stands_still_leaves_doubt_and_one_effect(
     assert int(await home.ask("GET", other)) <= 2
     assert (await script([name], []))[1] == 3
     await store.close()
+
+
+async def test_a_shard_that_nobody_has_is_refused_and_found_again(
+    cluster: ClusterProcess, store: Store
+) -> None:
+    """The server says so that had it, or the map; the other shards are not touched by it."""
+    shard, script = 51, counting(store)
+    name, home = mark(shard, "nobody"), await cluster.home(51)
+    assert (await script([name], []))[1] == 1
+    for member in cluster.members:
+        await member.ask("CLUSTER", "DELSLOTS", slot_of(shard))
+    for _ in range(2):
+        with pytest.raises(StoreAway) as refused:
+            await script([name], [])
+        assert refused.value.applied is Applied.NOT_APPLIED
+        await until(lambda: _forgotten(store, shard))
+    await home.ask("CLUSTER", "ADDSLOTS", slot_of(shard))
+    await until(cluster.whole)
+    assert (await script([name], []))[0] == b"ok"
+
+
+async def _forgotten(store: Store, shard: int) -> bool:
+    with suppress(StoreAway):
+        await store.command("GET", mark(shard, "nobody"))
+    answers = await store.reached([("GET", mark(n, "x")) for n in range(keys.SHARDS)], b"away")
+    return list(answers) == [b"away" if n == shard else None for n in range(keys.SHARDS)]
 
 
 async def test_a_cluster_that_is_nowhere_keeps_nobody_waiting(cluster: ClusterProcess) -> None:

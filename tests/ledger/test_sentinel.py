@@ -7,15 +7,13 @@ import pytest
 import pytest_asyncio
 
 from clusters import until
-from ledger.test_cluster import counting, mark
+from ledger.cluster_kit import MINUTE, counting, mark
 from ledger.world import World, open_world
 from sentinels import NAME, WatchedStore
 from stores import StoreProcess
 from talktime_server.failure import Applied, StoreAway
 from talktime_server.ledger import keys, safety
 from talktime_server.ledger.store import Store
-
-MINUTE = 60
 
 
 @pytest_asyncio.fixture
