@@ -8,7 +8,7 @@ from talktime_server.decision import catalog
 from talktime_server.decision.catalog import LicenseKind
 from talktime_server.decision.entitlement import TABLE, Destination, Entitlement, entitle
 from talktime_server.decision.explanation import tell
-from talktime_server.ledger.profiles import Payer, Tenant
+from talktime_server.ledger.profiles import Payer, Tenant, impersonal
 from talktime_server.ledger.records import Sources
 from talktime_server.words import CallType, NumberClass, Reason
 
@@ -298,6 +298,18 @@ def test_the_organizers_plan_after_the_conferencing_pool_is_a_switch(
 def test_every_plan_satisfies_the_licence_check(sku: str) -> None:
     assert asked("USER_OUT", US, sku).refusal is not Reason.NO_LICENSE
     assert asked("USER_IN", US, sku).sources
+
+
+def test_a_payer_without_its_id_has_the_minutes_of_who_it_is_said_to_be() -> None:
+    """As profiles that many payers share have no id; told of only where minutes are a user's own."""
+    for sku in ("MCOPSTN8", "MCOPSTN1"):
+        alice, number = Payer("alice", "US", licenses=(sku,)), PLAN.classify(US)
+        whole = entitle(TENANT, alice, CallType.USER_OUT, number)
+        shared = entitle(
+            TENANT, impersonal(alice), CallType.USER_OUT, number, payer_id=alice.payer_id
+        )
+        assert shared.verdict == whole.verdict
+        assert shared.case == whole.case
 
 
 def test_an_unassigned_number_needs_no_payer() -> None:

@@ -8,6 +8,7 @@ import pytest
 from ledger.world import World
 from talktime_server.decision.catalog import counted_licenses
 from talktime_server.failure import Conflict, NotFound
+from talktime_server.ledger import directory as profile_cache
 from talktime_server.ledger import keys
 from talktime_server.ledger.directory import Directory
 from talktime_server.ledger.profiles import Payer, Tenant, payer_of, tenant_of, to_json
@@ -50,6 +51,47 @@ async def test_settings_written_during_a_suspension_do_not_end_it(world: World) 
     resumed = await world.directory.resume(world.tenant.tenant_id)
     assert (resumed.suspended, resumed.cut_running_calls) == (False, False)
     assert resumed.display_name == "Contoso"
+
+
+async def test_payers_who_are_alike_are_kept_once(world: World) -> None:
+    """So that a process can keep many; who they are is in the store for whoever asks."""
+    owner, directory = world.tenant.tenant_id, elsewhere(world)
+    for name in ("dee", "eve", "fay"):
+        licenses = ("MCOPSTN1",) if name != "fay" else ()
+        await world.directory.put_payer(owner, Payer(name, "US", f"I am {name}", licenses))
+    dee, eve, fay = [await directory.profiles(owner, name) for name in ("dee", "eve", "fay")]
+    assert dee is eve
+    assert dee.payer == Payer("", "US", licenses=("MCOPSTN1",), version=1)
+    assert fay.payer == Payer("", "US", version=1)
+    assert dee.named("dee").payer == Payer("dee", "US", licenses=("MCOPSTN1",), version=1)
+    assert (await directory.payer(owner, "eve")).display_name == "I am eve"
+
+
+async def test_what_is_cached_of_a_payer_follows_its_tenant(world: World) -> None:
+    owner, directory = world.tenant.tenant_id, elsewhere(world)
+    before = await directory.profiles(owner, "ann")
+    assert await directory.fresh(owner, "ben") is before
+    await world.set(max_open_calls=3)
+    await directory.fresh_tenant(owner)
+    after = directory.cached(owner, "ann")
+    assert after
+    assert (after.tenant, after.limits[:1], before.limits) == (world.tenant, "3", "")
+    assert directory.cached(owner, "ann") is after
+
+
+async def test_kinds_of_payers_are_not_kept_without_bound(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile_cache, "MOST_KINDS", 2)
+    monkeypatch.setattr(profile_cache, "MOST_CACHED", 2)
+    owner, directory = world.tenant.tenant_id, elsewhere(world)
+    names = [f"limited-{n}" for n in range(7)]
+    for n, name in enumerate(names):
+        await world.directory.put_payer(owner, Payer(name, "US", max_open_calls=n + 1))
+        assert (await directory.profiles(owner, name)).limits.split()[5] == str(n + 1)
+    at_hand = [directory.cached(owner, name) for name in names]
+    kept = [each.payer.max_open_calls for each in at_hand if each and each.payer]
+    assert kept in ([5, 6, 7], [4, 5, 6, 7])
 
 
 async def test_licences_are_swapped_in_one_step(world: World) -> None:

@@ -108,7 +108,8 @@ class Calls:
     async def quote(self, question: Question) -> Quote:
         """Decides a call as `authorize` does; holds and keeps nothing."""
 
-        async def attempt(profiles: Profiles) -> Quote:
+        async def attempt(found: Profiles) -> Quote:
+            profiles = found.named(question.payer_id)
             decision = self._verdicts.decide(profiles, question)
             asking = asking_of(question, profiles, decision, dry=True)
             outcome = await self._ledger.authorize(profiles.tenant, asking)
@@ -149,7 +150,8 @@ class Calls:
         self, tenant_id: str, wish: Extension, judge: Judge
     ) -> tuple[Tenant, Outcome]:
         # The epoch was read before these profiles: if they change once more, the script asks again.
-        profiles = await self._directory.fresh(tenant_id, judge.call.facts.payer_id)
+        payer_id = judge.call.facts.payer_id
+        profiles = (await self._directory.fresh(tenant_id, payer_id)).named(payer_id)
         judged = wish._replace(epoch=judge.epoch, limits=profiles.limits)
         if judge.call.free is not SourceKind.EMERGENCY:
             facts = judge.call.facts

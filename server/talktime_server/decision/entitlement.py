@@ -220,13 +220,18 @@ def rows_for(call_type: CallType, destination: Destination) -> tuple[Row, ...]:
 
 
 def entitle(
-    tenant: Tenant, payer: Payer | None, call_type: CallType, number: Number
+    tenant: Tenant,
+    payer: Payer | None,
+    call_type: CallType,
+    number: Number,
+    *,
+    payer_id: str = "",
 ) -> Entitlement:
     """Decides what may pay for a call, or why nothing may, from policy to credits licence.
 
     `number` is the called one and no emergency number. `payer` is None for a call to an unassigned
     number alone, which the tenant itself pays; who may call at all (suspended, blocked) was asked
-    before.
+    before. `payer_id` says who an impersonal payer is (profiles.py).
     """
     assert number.number_class is not NumberClass.EMERGENCY, "emergency calls pass before this"
     caller = payer or _NOBODY
@@ -236,7 +241,7 @@ def entitle(
         call_type,
         caller.country,
         caller.licenses,
-        caller.payer_id if _OWN_POOL in caller.licenses else "",
+        caller.payer_id or payer_id if _OWN_POOL in caller.licenses else "",
         number.country,
         number.number_class,
         "" if inbound else premium.prefix_of(caller.country, number),

@@ -90,7 +90,7 @@ class Verdicts:
         if refusal:
             return Decision(refusal=refusal)
         number = self._plan.classify(question.to_number)
-        entitlement = entitle(profiles.tenant, profiles.payer, question.call_type, number)
+        entitlement = _entitle(profiles, question, number)
         sources = entitlement.sources
         if sources is None:
             return Decision(number, refusal=entitlement.refusal, entitlement=entitlement)
@@ -105,7 +105,7 @@ class Verdicts:
         number = self._plan.classify(question.to_number)
         sources: Sources | None = None
         if profiles.payer or not question.payer_id:
-            sources = entitle(profiles.tenant, profiles.payer, question.call_type, number).sources
+            sources = _entitle(profiles, question, number).sources
         if sources is None or not sources.free:
             pools = sources.pools if sources else ()
             sources = replace(CREDITS, pools=pools, postpaid=profiles.tenant.postpaid)
@@ -155,6 +155,11 @@ class Verdicts:
             priced=True,
             costly=_is_costly(rate, tenant, decision.number),
         )
+
+
+def _entitle(profiles: Profiles, question: Question, number: Number) -> Entitlement:
+    tenant, payer, _ = profiles
+    return entitle(tenant, payer, question.call_type, number, payer_id=question.payer_id)
 
 
 def standing(profiles: Profiles, call_type: CallType) -> Reason | None:

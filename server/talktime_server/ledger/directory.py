@@ -9,7 +9,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 from talktime_server.failure import Conflict, NotFound
 from talktime_server.ledger import keys
@@ -29,22 +29,27 @@ from talktime_server.ledger.payers import (
 from talktime_server.ledger.profiles import (
     Payer,
     Tenant,
+    impersonal,
     limits_of,
     payer_of,
     tenant_of,
     to_json,
     unknown_tenant,
 )
+from talktime_server.ledger.recent import Recent
 from talktime_server.ledger.store import Script, Store
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
 MOST_CACHED = 100_000
+# Payers of a tenant who differ in more than who they are: by country, licences, limits, version.
+MOST_KINDS = 1_000
 
 
 class Profiles(NamedTuple):
-    """A tenant and, when there is one by that id, its payer; and the limits that the two have together."""
+    """A tenant and, when there is one by that id, its payer; and the limits that the two have together.
+
+    The payer is impersonal (profiles.py): all payers of a tenant who are alike have the same profiles,
+    so that many can be cached.
+    """
 
     tenant: Tenant
     payer: Payer | None
@@ -60,6 +65,30 @@ class Profiles(NamedTuple):
         """0 where there is no such payer."""
         return self.payer.version if self.payer else 0
 
+    def named(self, payer_id: str) -> Self:
+        """The same with a payer who has an id, for telling people about it."""
+        return self._replace(payer=self.payer and replace(self.payer, payer_id=payer_id))
+
+
+class _Known:
+    """A tenant that is cached, and the profiles that it has with each kind of payer."""
+
+    __slots__ = ("_by_kind", "tenant")
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+        self._by_kind: dict[Payer | None, Profiles] = {}
+
+    def profiles(self, payer: Payer | None) -> Profiles:
+        """Those for a payer, the same for all who are alike."""
+        kind = impersonal(payer) if payer else None
+        found = self._by_kind.get(kind)
+        if found is None:
+            if len(self._by_kind) >= MOST_KINDS:
+                self._by_kind.clear()
+            found = self._by_kind[kind] = Profiles.of(self.tenant, kind)
+        return found
+
 
 class Directory:
     """Reads and writes tenants and payers. `counted` names the counts of licences that a payer adds
@@ -70,22 +99,24 @@ class Directory:
         self._store = store
         self._put = Script(store, "put_profile")
         self._writer = PayerWriter(store, self._put, counted)
-        self._tenants: dict[str, Tenant] = {}
-        self._known: dict[tuple[str, str], Profiles] = {}
+        self._tenants: Recent[str, _Known] = Recent(MOST_CACHED)
+        self._payers: Recent[str, Profiles] = Recent(MOST_CACHED)
 
     def cached(self, tenant_id: str, payer_id: str) -> Profiles | None:
         """What is at hand without asking the store; may be old."""
-        tenant = self._tenants.get(tenant_id)
-        known = self._known.get((tenant_id, payer_id))
-        if tenant is None or known is None:
+        known = self._tenants.get(tenant_id)
+        found = self._payers.get(_name(tenant_id, payer_id))
+        if known is None or found is None:
             return None
-        if known.tenant is not tenant:
-            known = self._known[tenant_id, payer_id] = Profiles.of(tenant, known.payer)
-        return known
+        if found.tenant is not known.tenant:
+            found = known.profiles(found.payer)
+            self._payers.put(_name(tenant_id, payer_id), found)
+        return found
 
     def cached_tenant(self, tenant_id: str) -> Tenant | None:
         """The same of a tenant alone."""
-        return self._tenants.get(tenant_id)
+        known = self._tenants.get(tenant_id)
+        return known.tenant if known else None
 
     async def profiles(self, tenant_id: str, payer_id: str) -> Profiles:
         """The profiles at hand, else those in the store. Raises NotFound for an unknown tenant."""
@@ -93,6 +124,21 @@ class Directory:
 
     async def fresh(self, tenant_id: str, payer_id: str) -> Profiles:
         """The profiles in the store. Raises NotFound for an unknown tenant."""
+        return self._keep(tenant_id, payer_id, *await self._read(tenant_id, payer_id))
+
+    async def tenant(self, tenant_id: str) -> Tenant:
+        """The tenant at hand, else in the store. Raises NotFound."""
+        return self.cached_tenant(tenant_id) or await self.fresh_tenant(tenant_id)
+
+    async def fresh_tenant(self, tenant_id: str) -> Tenant:
+        """The tenant in the store. Raises NotFound."""
+        row = await self._store.command("HMGET", keys.tenant(tenant_id), "pv", "p")
+        if row[0] is None:
+            raise unknown_tenant()
+        return self._keep_tenant(read(tenant_of, row)).tenant
+
+    async def _read(self, tenant_id: str, payer_id: str) -> tuple[Tenant, Payer | None]:
+        """Both as they are stored. Raises NotFound for an unknown tenant."""
         tenant_row, payer_row = await self._store.commands(
             [
                 ("HMGET", keys.tenant(tenant_id), "pv", "p"),
@@ -101,30 +147,27 @@ class Directory:
         )
         if tenant_row[0] is None:
             raise unknown_tenant()
-        tenant = read(tenant_of, tenant_row)
         payer = read(payer_of, payer_row) if payer_row[0] else None
-        _keep(self._tenants, tenant_id, tenant)
-        found = Profiles.of(tenant, payer)
-        name = payer.payer_id if payer else payer_id  # the texts that are kept anyway
-        _keep(self._known, (tenant.tenant_id, name), found)
-        return found
+        return read(tenant_of, tenant_row), payer
 
-    async def tenant(self, tenant_id: str) -> Tenant:
-        """The tenant at hand, else in the store. Raises NotFound."""
-        return self._tenants.get(tenant_id) or await self.fresh_tenant(tenant_id)
+    def _keep(self, tenant_id: str, payer_id: str, tenant: Tenant, payer: Payer | None) -> Profiles:
+        profiles = self._keep_tenant(tenant).profiles(payer)
+        self._payers.put(_name(tenant_id, payer_id), profiles)
+        return profiles
 
-    async def fresh_tenant(self, tenant_id: str) -> Tenant:
-        """The tenant in the store. Raises NotFound."""
-        row = await self._store.command("HMGET", keys.tenant(tenant_id), "pv", "p")
-        if row[0] is None:
-            raise unknown_tenant()
-        tenant = read(tenant_of, row)
-        _keep(self._tenants, tenant_id, tenant)
-        return tenant
+    def _keep_tenant(self, tenant: Tenant) -> _Known:
+        """A tenant that is as it was keeps the profiles that were made with it."""
+        known = self._tenants.get(tenant.tenant_id)
+        if known is None or known.tenant != tenant:
+            known = _Known(tenant)
+            self._tenants.put(tenant.tenant_id, known)
+        return known
 
     async def payer(self, tenant_id: str, payer_id: str) -> Payer:
         """The payer in the store. Raises NotFound."""
-        return _must_payer((await self.fresh(tenant_id, payer_id)).payer)
+        tenant, payer = await self._read(tenant_id, payer_id)
+        self._keep(tenant_id, payer_id, tenant, payer)
+        return _must_payer(payer)
 
     async def put_tenant(self, tenant: Tenant) -> Tenant:
         """Makes a tenant or replaces its settings; a suspension stays. With a version it replaces that
@@ -178,8 +221,7 @@ class Directory:
                 raise Conflict("CURRENCY_FIXED", "a tenant's currency cannot be changed")
             if word != b"changed":
                 written = replace(new, version=int(rest[0]))
-                _keep(self._tenants, tenant_id, written)
-                return written
+                return self._keep_tenant(written).tenant
         raise contended()
 
     async def put_payer(self, tenant_id: str, payer: Payer, check: Check = allow) -> Payer:
@@ -248,14 +290,14 @@ class Directory:
         reason: str = "",
     ) -> Payer:
         for _ in range(WRITE_ROUNDS):
-            tenant, old, _ = await self.fresh(tenant_id, payer_id)
+            tenant, old = await self._read(tenant_id, payer_id)
             new = change(old)
             word, *rest = await self._writer.ask(tenant_id, old, new, reason)
             if word == b"no_tenant":
                 raise unknown_tenant()
             if word != b"changed":
                 written = replace(new, version=int(rest[0]))
-                _keep(self._known, (tenant_id, payer_id), Profiles.of(tenant, written))
+                self._keep(tenant_id, payer_id, tenant, written)
                 return written
         raise contended()
 
@@ -336,9 +378,6 @@ def _must_payer(payer: Payer | None) -> Payer:
     return payer
 
 
-def _keep(cache: dict[Key, Value], key: Key, record: Value) -> None:
-    """Keeps the newest; drops the oldest when there are too many."""
-    cache.pop(key, None)
-    if len(cache) >= MOST_CACHED:
-        del cache[next(iter(cache))]
-    cache[key] = record
+def _name(tenant_id: str, payer_id: str) -> str:
+    # One text takes half the memory of a pair; no id has a blank.
+    return f"{tenant_id} {payer_id}"

@@ -3,8 +3,7 @@ version.
 """
 
 import json
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -77,6 +76,11 @@ class Payer:
     version: int = 0
 
 
+def impersonal(payer: Payer) -> Payer:
+    """A payer as decisions are made about it, without who it is: many are alike then."""
+    return replace(payer, payer_id="", display_name="", phone_number="", user_principal_name="")
+
+
 def unknown_tenant() -> NotFound:
     """Another tenant's and nobody's look the same."""
     return NotFound("UNKNOWN_TENANT", "there is no such tenant")
@@ -143,12 +147,13 @@ def _known(text: str | bytes, kind: type[Tenant] | type[Payer]) -> dict[str, Any
 
 
 def _kept(value: Any) -> Any:
-    """A process keeps many payers, and their countries and licences are few: equal ones are one."""
+    """A process keeps many profiles, and their countries and licences are few: equal ones are one."""
     if isinstance(value, list):
         return _shared(tuple(map(_kept, value)))
-    return sys.intern(value) if isinstance(value, str) else value
+    return _shared(value) if isinstance(value, str) else value
 
 
+# Not sys.intern: what is each payer's own must not stay behind in a table of all texts.
 @lru_cache(1024)
-def _shared(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    return values
+def _shared(value: Any) -> Any:
+    return value
