@@ -13,6 +13,8 @@ from talktime.v1 import account_service_pb2 as pb
 MAX_PART_ROWS = 2000
 MAX_PART_BYTES = 250_000
 MAX_PARTS = 10_000
+# The service reads a deck whole, and answers when every process of it prices by it.
+ACTIVATION_TIMEOUT_S = 30.0
 # Tag and length in front of a row: rows are shorter than 16,384 bytes.
 _ROW_FRAME_BYTES = 3
 
@@ -60,7 +62,7 @@ def activate_rate_deck(
     )
     if activate_time is not None:
         conversion.write_instant(activate_time, "activate_time", request.activate_time)
-    return ask(request, reading(RateDeck, "deck"))
+    return ask(request, reading(RateDeck, "deck"), ACTIVATION_TIMEOUT_S)
 
 
 def deactivate_rate_deck(

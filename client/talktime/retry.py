@@ -97,12 +97,15 @@ class Attempts:
     """The attempts of one operation: what is left of its deadline, and what is known of its outcome over all of
     them."""
 
-    __slots__ = ("_budget", "_call_id", "_deadline_s", "_made", "_outcome", "_settings")
+    __slots__ = ("_budget", "_call_id", "_deadline_s", "_made", "_most_s", "_outcome", "_settings")
 
     def __init__(self, settings: RetrySettings, budget: RetryBudget, ask: Ask[Any]) -> None:
         self._settings = settings
         self._budget = budget
         self._deadline_s = time.monotonic() + ask.timeout_s
+        # What takes longer than other requests may has all its time for one attempt.
+        long = ask.timeout_s > MAX_TIMEOUT_S
+        self._most_s = ask.timeout_s if long else settings.attempt_timeout_s
         self._call_id = ask.call_id
         self._made = 0
         self._outcome = Applied.NOT_APPLIED
@@ -111,7 +114,7 @@ class Attempts:
         """Counts an attempt, and returns how long it may take: its own limit or what is left, whichever is less."""
         self._made += 1
         left_s = self._deadline_s - time.monotonic()
-        return max(_MIN_ATTEMPT_S, min(self._settings.attempt_timeout_s, left_s))
+        return max(_MIN_ATTEMPT_S, min(self._most_s, left_s))
 
     def read(self, reading: Callable[[], T]) -> T:
         """The answer of an attempt that the service answered."""

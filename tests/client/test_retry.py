@@ -19,6 +19,7 @@ from talktime import (
     RetrySettings,
     Unavailable,
 )
+from talktime.ask import MAX_TIMEOUT_S
 from talktime.retry import RetryBudget, wait_s
 
 Code = grpc.StatusCode
@@ -106,6 +107,16 @@ def test_a_slow_service_is_not_waited_for(make: Make, server: LyingServer) -> No
 def test_an_attempt_has_its_own_limit(make: Make, server: LyingServer) -> None:
     make(retry=RetrySettings(attempt_timeout_s=0.2)).authorize("alice", "USER_OUT", "+442079460018")
     assert server.seen[0].left_s <= 0.2 * ROUNDED
+
+
+def test_what_takes_long_by_nature_has_its_time_for_one_attempt(
+    make: Make, server: LyingServer
+) -> None:
+    """An activation reads a deck of any size; two seconds may be too few for it."""
+    server.script = [AWAY, AWAY, AWAY]
+    with pytest.raises(Unavailable):
+        make().activate_rate_deck("v1", 300_000)
+    assert {seen.left_s > 2 * MAX_TIMEOUT_S for seen in server.seen} == {True}
 
 
 def test_a_wait_the_service_asks_for_is_kept_or_not_begun(make: Make, server: LyingServer) -> None:

@@ -33,7 +33,7 @@ def account_method(
 ) -> Method:
     """The row of one RPC; those that only look have names that begin with Get, List or Check.
 
-    A report that the archive adds up says `timeout_s=REPORT_TIMEOUT_S`.
+    What takes longer than others may says so with `timeout_s`, as a report that the archive adds up.
     """
 
     def timed(request: Any, identity: Identity, _: float) -> Awaitable[Message]:

@@ -1,5 +1,7 @@
 """AccountService, the part about rate decks: stored in parts, put in force, compared, shown."""
 
+import asyncio
+
 from google.protobuf.message import Message
 
 from talktime.v1 import account_service_pb2 as pb
@@ -14,10 +16,11 @@ from talktime_server.rpc import messages
 from talktime_server.rpc.account_methods import OPERATORS, READERS, account_method
 from talktime_server.rpc.decoding import Checks, known_numbers
 from talktime_server.rpc.messages import instant
-from talktime_server.rpc.shapes import Identity, Method
+from talktime_server.rpc.shapes import ACTIVATION_TIMEOUT_S, Identity, Method
 
 MAX_ROWS = 2000
 MAX_PARTS = 10_000
+ROWS_A_STEP = 400  # a millisecond
 DEFAULT_STEP_SECONDS = 60
 _MAX_TIME_SECONDS = 253_402_300_799  # the last second that a timestamp can name
 _MAX_NANOS = 999_999_999
@@ -45,7 +48,11 @@ class RateDecks:
         return [
             account_method("PutRateDeck", pb.PutRateDeckRequest, OPERATORS, self._put),
             account_method(
-                "ActivateRateDeck", pb.ActivateRateDeckRequest, OPERATORS, self._activate
+                "ActivateRateDeck",
+                pb.ActivateRateDeckRequest,
+                OPERATORS,
+                self._activate,
+                timeout_s=ACTIVATION_TIMEOUT_S,
             ),
             account_method(
                 "DeactivateRateDeck", pb.DeactivateRateDeckRequest, OPERATORS, self._deactivate
@@ -60,7 +67,11 @@ class RateDecks:
         checks.currency("currency_code", request.currency_code)
         checks.count("part", request.part, 0, MAX_PARTS - 1)
         checks.items("rows", request.rows, MAX_ROWS, least=1)
-        rows = [_checked_row(checks, n, row) for n, row in enumerate(request.rows[:MAX_ROWS])]
+        rows: list[RateRow] = []
+        for row in request.rows[:MAX_ROWS]:
+            rows.append(_checked_row(checks, len(rows), row))
+            if len(rows) % ROWS_A_STEP == 0:
+                await asyncio.sleep(0)  # Calls go on while a part is looked through.
         checks.done()
         stored = await self._decks.put(
             request.deck_version, request.currency_code, request.part, rows
