@@ -9,6 +9,7 @@ from talktime_server.decision import catalog
 from talktime_server.decision.catalog import LicenseKind, Zone
 from talktime_server.decision.facts import derive
 from talktime_server.decision.rating import Deck
+from talktime_server.ledger.rate_table import RateTable
 from talktime_server.words import CallType, NumberClass
 
 FACTS = resources.files("talktime_server.decision.facts")
@@ -150,7 +151,7 @@ def test_every_country_has_an_emergency_number() -> None:
 def _demo_deck() -> Deck:
     file = catalog.demo_deck()
     assert not file.bad
-    return Deck("demo", file.currency, file.rows)
+    return Deck("demo", file.currency, RateTable(file.rows))
 
 
 def test_the_library_agrees_on_every_emergency_number() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from talktime_server.decision.deck_file import DeckFile, read_csv
 from talktime_server.decision.rating import MAX_MICROS, Deck, Direction, Rate, RateRow
+from talktime_server.ledger.rate_table import RateTable
 
 REAL_DECK = Path(__file__).parents[1] / "../shared/data/rate_deck_az.csv"
 
@@ -110,7 +111,8 @@ def row(prefix: str, destination: str = "Somewhere", per_minute: int = 1) -> Rat
 
 
 def test_the_longest_prefix_prices_a_number() -> None:
-    deck = Deck("v7", "USD", [row("44", "United Kingdom"), row("4477", "Mobile"), row("4", "Four")])
+    rows = [row("44", "United Kingdom"), row("4477", "Mobile"), row("4", "Four")]
+    deck = Deck("v7", "USD", RateTable(rows))
     assert len(deck) == 3
     found = deck.rate_for("+447712345678")
     assert found == Rate("Mobile", "4477", 1, 0, 60, 60, "v7")
@@ -127,7 +129,7 @@ def _destination(deck: Deck, number: str) -> str | None:
 
 
 def test_an_empty_deck_prices_nothing() -> None:
-    assert Deck("v1", "USD", []).rate_for("+442071838750") is None
+    assert Deck("v1", "USD", RateTable()).rate_for("+442071838750") is None
 
 
 def inbound(prefix: str, destination: str, origin: str = "") -> RateRow:
@@ -137,18 +139,20 @@ def inbound(prefix: str, destination: str, origin: str = "") -> RateRow:
 TOLL_FREE = Deck(
     "v1",
     "USD",
-    [
-        row("1", "United States"),
-        row("1800", "Toll-free out"),
-        row("33", "France"),
-        inbound("1800", "North America", "US"),
-        inbound("1800", "Canada", "CA"),
-        inbound("1800", "Puerto Rico", "PR"),
-        inbound("1800", "Other countries"),
-        inbound("1844", "Canada only", "CA"),
-        inbound("18", "Mexico by eight", "MX"),
-        inbound("1", "Dial-in"),
-    ],
+    RateTable(
+        [
+            row("1", "United States"),
+            row("1800", "Toll-free out"),
+            row("33", "France"),
+            inbound("1800", "North America", "US"),
+            inbound("1800", "Canada", "CA"),
+            inbound("1800", "Puerto Rico", "PR"),
+            inbound("1800", "Other countries"),
+            inbound("1844", "Canada only", "CA"),
+            inbound("18", "Mexico by eight", "MX"),
+            inbound("1", "Dial-in"),
+        ]
+    ),
 )
 
 
@@ -206,7 +210,7 @@ def test_a_deck_prices_calls_that_come_in_as_trying_every_row_does(
         RateRow(prefix, f"to {n}", 1, 0, 60, 60, way, place if way is Direction.IN else "")
         for n, (prefix, way, place) in enumerate(keys)
     ]
-    found = Deck("v1", "USD", rows).rate_for(f"+{digits}", inbound=True, origin=origin)
+    found = Deck("v1", "USD", RateTable(rows)).rate_for(f"+{digits}", inbound=True, origin=origin)
     matching = [r for r in rows if digits.startswith(r.prefix) and r.origin in ("", origin)]
     best = max(
         matching,
@@ -230,7 +234,7 @@ def test_the_real_deck_reads_whole() -> None:
 
 def test_the_real_deck_prices_as_a_reading_of_its_file_by_hand_does() -> None:
     file = _real_deck()
-    deck = Deck("real", file.currency, file.rows)
+    deck = Deck("real", file.currency, RateTable(file.rows))
     with REAL_DECK.open(encoding="utf-8", newline="") as lines:
         by_prefix = {line["prefix"]: line for line in csv.DictReader(lines)}
     unpriced = 0

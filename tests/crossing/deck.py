@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from crossing.cases import Price
 from crossing.dialled import NUMBERS
 from talktime_server.decision.price_list import PriceList
-from talktime_server.ledger.decks import Decks, Row, Scope
+from talktime_server.ledger.decks import Decks, Scope
+from talktime_server.ledger.rate_table import Row
 
 VERSION = "crossing"
 ENDING = 4  # digits of a number beyond the prefix that prices it

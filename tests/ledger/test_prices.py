@@ -1,9 +1,11 @@
 """The decks in force as a process has them at hand: switches by the store's clock, decks of tenants, decks in the shadow."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from itertools import count
 from time import monotonic
+from typing import TypeVar
 
 import pytest
 
@@ -15,13 +17,15 @@ from talktime_server.decision.rating import Rate
 from talktime_server.decision.shadow import ShadowCounts
 from talktime_server.failure import StoreAway
 from talktime_server.ledger import keys
-from talktime_server.ledger.decks import Decks, Row, Scope
+from talktime_server.ledger.decks import Decks, Scope
 from talktime_server.ledger.profiles import Tenant
+from talktime_server.ledger.rate_table import Row
 from talktime_server.ledger.shadows import Pair, Shadows, Tally
 
 LONDON = "+442071838750"
 PATIENCE_S = 10.0
 HOUR_S = 3_600
+T = TypeVar("T")
 _currencies = (f"T{a}{b}" for a in "ABCDEFGH" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _tenants = count(1)
 
@@ -71,6 +75,23 @@ class Pricing:
             await asyncio.sleep(0.005)
 
 
+async def turns_during(work: Awaitable[T]) -> tuple[T, int]:
+    """What some work gives, and how often the loop turned meanwhile."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    try:
+        return await work, turns
+    finally:
+        turning.cancel()
+
+
 @pytest.fixture
 def pricing(world: World) -> Pricing:
     return Pricing(world)
@@ -85,6 +106,44 @@ async def test_a_large_deck_read_slowly_does_not_replace_the_next(pricing: Prici
     await pricing.here.adopt(from_ms)
     await slow
     assert pricing.seen(pricing.here, pricing.acme) == 2
+
+
+async def test_a_switch_between_large_decks_lets_calls_go_on(pricing: Pricing) -> None:
+    """Between any two parts of the deck that comes, and any two steps of the one that goes, the loop turns."""
+    parts = 12
+    for name in ("old", "new"):
+        version = f"{pricing.currency}-{name}"
+        for part in range(parts):
+            prefixes = range(10**6 + part * 2_000, 10**6 + (part + 1) * 2_000)
+            stored: list[Row] = [(str(p), name, 1, 0, 60, 60, "OUT", "") for p in prefixes]
+            await pricing.decks.put(version, pricing.currency, part, stored)
+        at_ms, turns = await turns_during(
+            pricing.decks.activate(version, parts * 2_000, pricing.scope())
+        )
+        assert turns > parts
+        await pricing.here.adopt(at_ms)
+        _, turns = await turns_during(pricing.there.adopt(at_ms))
+        assert turns > parts
+    await pricing.there.refresh()
+    assert f"{pricing.currency}-old" not in pricing.there.at_hand()
+
+
+async def test_a_deck_that_is_activated_is_read_once(pricing: Pricing, world: World) -> None:
+    """It is checked and kept by one reading; one that was activated before is not checked again."""
+    version = await pricing.put("once", 1)
+    await pricing.here.refresh()
+
+    async def readings() -> int:
+        told = await world.store.command("INFO", "commandstats")
+        return int(told.get("cmdstat_hkeys", {}).get("calls", 0))
+
+    before = await readings()
+    await pricing.here.adopt(await pricing.decks.activate(version, 1, pricing.scope()))
+    assert await readings() == before + 1
+    own = pricing.scope(pricing.acme)
+    await pricing.here.adopt(await pricing.decks.activate(version, 1, own))
+    assert await readings() == before + 1
+    assert pricing.seen(pricing.here, pricing.acme) == 1
 
 
 async def test_a_planned_switch_needs_no_look_at_the_store(

@@ -203,7 +203,11 @@ async def test_pools_have_their_size(old_world: World) -> None:
 async def test_the_deck_in_force_stays_in_force(old_world: World) -> None:
     decks = Decks(old_world.store)
     assert (await decks.find("v1")).active
-    assert await decks.read("v1") == ("USD", [(*row, "OUT", "") for row in DECK_ROWS])
+    currency, table = await decks.read("v1")
+    assert currency == "USD"
+    assert [table.priced(number) for number in range(len(table))] == [
+        tuple(row[1:]) for row in DECK_ROWS
+    ]
 
 
 async def test_many_processes_upgrade_at_once_and_none_is_counted_twice(

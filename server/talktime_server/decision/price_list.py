@@ -6,7 +6,6 @@ A call keeps the rate it was authorized by (semantics 35).
 """
 
 import asyncio
-import gc
 from math import inf
 from time import monotonic
 from typing import TypeVar
@@ -17,7 +16,7 @@ from talktime_server.decision.rating import Deck, Rate
 from talktime_server.decision.shadow import ShadowCounts
 from talktime_server.decision.timelines import StoreClock, Timelines
 from talktime_server.failure import Failure
-from talktime_server.ledger.decks import MOST_LEAD_MS, Decks, Scope, Timeline
+from talktime_server.ledger.decks import MOST_LEAD_MS, REST_S, Decks, Scope, Timeline
 from talktime_server.ledger.profiles import Tenant
 
 PERIOD_S = 0.2  # between two looks at what is in force
@@ -113,9 +112,10 @@ class PriceList:
             await self._look()
             for version in self._timelines.versions() - self._by_version.keys():
                 await self._load(version)
+            self._decks.forget()
             self._turn()
             for version in self._by_version.keys() - self._timelines.versions():
-                del self._by_version[version]
+                await self._drop(self._by_version.pop(version))
 
     async def _look(self) -> None:
         """What changed is taken up in one step, however many trips it takes."""
@@ -136,14 +136,22 @@ class PriceList:
         self._revision = revision
 
     async def _load(self, version: str) -> None:
-        currency, rows = await self._decks.read(version)
-        if not rows:
+        currency, table = await self._decks.read(version)
+        if not table:
             log.error("deck_has_no_rows", deck_version=version)
             return
-        # In a thread, so that building tens of thousands of rows does not hold up calls.
-        self._by_version[version] = await asyncio.to_thread(Deck, version, currency, rows)
-        gc.freeze()  # A deck is for long: a full collection that walked it would hold up calls.
-        log.info("deck_at_hand", deck_version=version, rows=len(rows))
+        self._by_version[version] = Deck(version, currency, table)
+        log.info("deck_at_hand", deck_version=version, rows=len(table))
+
+    async def _drop(self, deck: Deck) -> None:
+        """Lets calls go on while the memory of hundreds of thousands of rows is freed. One that is not
+        followed by a deck yet still prices.
+        """
+        in_force = (self._by_currency, self._by_tenant, self._shadows)
+        if any(deck is kept for decks in in_force for kept in decks.values()):
+            return
+        for _ in deck.let_go():
+            await asyncio.sleep(REST_S)
 
     def _turn(self) -> None:
         """Puts in force what is due. A deck that is not at hand yet leaves its forerunner in force."""

@@ -7,17 +7,20 @@ depend on the country of its caller, as on toll-free numbers of the North Americ
 """
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from talktime_server.failure import Violation
+from talktime_server.ledger.rate_table import AREA_DIGITS, NO_AREA, RateTable
 
 MAX_MICROS = 10**9
 MAX_STEP_SECONDS = 3600
 MAX_DESTINATION_BYTES = 64
 MAX_PREFIX_DIGITS = 15
+# Rates of a deck that are kept once they were asked for: calls go to few of all places.
+MOST_MADE = 16_384
 
 _PREFIX = re.compile(r"[1-9][0-9]{0,14}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -88,26 +91,18 @@ class RateRow(NamedTuple):
         return self.prefix, self.direction.value, self.origin
 
 
-# A line as it is stored: a RateRow is one.
-Columns = tuple[str, str, int, int, int, int, str, str]
-
-
 class Deck:
     """The rates of one version, in one currency; the longest prefix of a number prices it."""
 
-    def __init__(self, version: str, currency: str, rows: Iterable[Columns]) -> None:
+    def __init__(self, version: str, currency: str, table: RateTable) -> None:
         self.version = version
         self.currency = currency
-        self._outbound: dict[str, Rate] = {}
-        self._inbound: dict[str, dict[str, Rate]] = {}
-        self._row_count = 0
-        for row in rows:
-            self._add(row)
-        self._lengths = _longest_first(self._outbound)
-        self._inbound_lengths = _longest_first(self._inbound)
+        self._table = table
+        self._outbound = table.outbound.areas
+        self._made: dict[int, Rate] = {}
 
     def __len__(self) -> int:
-        return self._row_count
+        return len(self._table)
 
     def rate_for(self, e164: str, *, inbound: bool = False, origin: str = "") -> Rate | None:
         """The rate of a number, or None when no prefix of it has one: never free, never a guess.
@@ -116,36 +111,40 @@ class Deck:
         that no line for such calls prices costs what calling the number costs (domain.md 4).
         """
         digits = e164[1:]
-        if inbound and self._inbound:
+        if inbound:
             rate = self._inbound_rate(digits, origin)
             if rate is not None:
                 return rate
-        rates = self._outbound
-        for length in self._lengths:
-            rate = rates.get(digits[:length])
-            if rate is not None:
-                return rate
+        areas = self._outbound
+        for rows, lengths in (areas.get(digits[:AREA_DIGITS], NO_AREA), areas.get("", NO_AREA)):
+            for length in lengths:
+                row = rows.get(digits[:length])
+                if row is not None:
+                    return self._made.get(row) or self._make(row, digits[:length], "")
         return None
+
+    def let_go(self) -> Iterator[None]:
+        """Gives its memory back in steps, for a deck that prices no more."""
+        self._made.clear()
+        return self._table.let_go()
 
     def _inbound_rate(self, digits: str, origin: str) -> Rate | None:
         """A prefix that prices only other countries leaves the call to the next shorter one."""
-        for length in self._inbound_lengths:
-            by_origin = self._inbound.get(digits[:length])
-            if by_origin is not None:
-                rate = by_origin.get(origin) or by_origin.get("")
-                if rate is not None:
-                    return rate
+        for rows, lengths in self._table.inbound.near(digits):
+            for prefix in (digits[:length] for length in lengths):
+                for country in (origin, ""):
+                    row = rows.get(country + prefix)
+                    if row is not None:
+                        return self._made.get(row) or self._make(row, prefix, country)
         return None
 
-    def _add(self, row: Columns) -> None:
-        # Made once here, so that a decision looks its rate up and builds nothing.
-        prefix, destination, per_minute, fee, initial, increment, direction, origin = row
+    def _make(self, row: int, prefix: str, origin: str) -> Rate:
+        if len(self._made) >= MOST_MADE:
+            self._made.clear()
+        destination, per_minute, fee, initial, increment = self._table.priced(row)
         rate = Rate(destination, prefix, per_minute, fee, initial, increment, self.version, origin)
-        self._row_count += 1
-        if direction == Direction.IN:
-            self._inbound.setdefault(prefix, {})[origin] = rate
-        else:
-            self._outbound[prefix] = rate
+        self._made[row] = rate
+        return rate
 
 
 def check_row(row: RateRow, *, countries: Container[str] | None = None) -> list[Violation]:
@@ -168,10 +167,6 @@ def check_row(row: RateRow, *, countries: Container[str] | None = None) -> list[
 
 def _divide_up(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)
-
-
-def _longest_first(prefixes: Iterable[str]) -> list[int]:
-    return sorted({len(prefix) for prefix in prefixes}, reverse=True)
 
 
 def _check_range(field: str, value: int, least: int, most: int) -> list[Violation]:

@@ -4,6 +4,7 @@ from functools import cache
 
 from talktime_server.decision import catalog
 from talktime_server.decision.rating import Deck
+from talktime_server.ledger.rate_table import RateTable
 
 # Numbers that telephone authorities keep for stories, where there are such.
 MOBILE_IN_LONDON = "+447700900123"
@@ -17,7 +18,7 @@ HELPLINE = "+448081570192"
 @cache
 def _deck() -> Deck:
     file = catalog.demo_deck()
-    return Deck("demo", file.currency, file.rows)
+    return Deck("demo", file.currency, RateTable(file.rows))
 
 
 def price(number: str, seconds: int) -> int:
