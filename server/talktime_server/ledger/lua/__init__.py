@@ -1,1 +1,1 @@
-"""The scripts of the ledger, one decision each, and the text they share (book.lua)."""
+"""The scripts of the ledger, one decision each, and the texts they share (book.lua and others, see store.py)."""
