@@ -172,6 +172,9 @@ class _Wire(asyncio.Protocol):
 
     def ask(self, command: bytes) -> Answers:
         answer: Answers = self._loop.create_future()
+        if self.over:  # lost while its asker was on the way here
+            answer.set_exception(away("the store hung up"))
+            return answer
         now = self._loop.time()
         if not self._leaving:
             self._loop.call_soon(self._leave)
