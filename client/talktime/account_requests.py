@@ -16,6 +16,8 @@ from talktime.ask import Ask, Defaults, Page, Pages, ask, reading, reading_page
 from talktime.v1 import account_service_pb2 as pb
 from talktime.words import RunningCalls
 
+PROOF_TIMEOUT_S = 30.0  # it reads every line of the journal that is not in the archive yet
+
 
 def put_tenant(defaults: Defaults, tenant: Tenant) -> Ask[Tenant]:
     """Makes a tenant or replaces its settings; shows it as stored."""
@@ -173,4 +175,4 @@ def list_entries(
 def check_conservation(defaults: Defaults, tenant_id: str | None = None) -> Ask[Conservation]:
     """Proves that a tenant's money and minutes are conserved."""
     request = pb.CheckConservationRequest(tenant_id=defaults.tenant(tenant_id))
-    return ask(request, reading(Conservation))
+    return ask(request, reading(Conservation), PROOF_TIMEOUT_S)

@@ -31,7 +31,7 @@ from talktime_server.rpc.account_messages import (
 )
 from talktime_server.rpc.account_methods import OPERATORS, READERS, WRITERS, account_method
 from talktime_server.rpc.decoding import Checks
-from talktime_server.rpc.shapes import BULK_BODY_BYTES, Identity, Method
+from talktime_server.rpc.shapes import BULK_BODY_BYTES, REPORT_TIMEOUT_S, Identity, Method
 
 MAX_AMOUNT = 10**12
 MAX_EXPIRE_DAYS = 3650
@@ -79,7 +79,11 @@ class Accounts:
             ),
             account_method("ListEntries", pb.ListEntriesRequest, READERS, self._list_entries),
             account_method(
-                "CheckConservation", pb.CheckConservationRequest, READERS, self._conservation
+                "CheckConservation",
+                pb.CheckConservationRequest,
+                READERS,
+                self._conservation,
+                timeout_s=REPORT_TIMEOUT_S,
             ),
         ]
 
