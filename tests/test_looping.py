@@ -16,7 +16,7 @@ def test_what_begins_when_the_rest_is_told_to_stop_comes_to_its_end() -> None:
 
     async def use() -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             await asyncio.shield(asyncio.create_task(hang_up()))
 
@@ -36,7 +36,7 @@ def test_what_will_not_end_does_not_hold_the_process() -> None:
     async def stubborn() -> None:
         while True:
             try:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 beats.append(None)
                 if len(beats) > looping.CHANCES:
