@@ -21,10 +21,17 @@ from talktime_loadtest.preparing import (
     prepare,
 )
 from talktime_loadtest.processor import processor_s
-from talktime_loadtest.running import Load, measure
+from talktime_loadtest.running import measure
 from talktime_loadtest.services import Running, Wanted, started
-from talktime_loadtest.targets.bench import Bench, Finding, Findings, sound
-from talktime_loadtest.targets.storage import STREAMS, counted_calls
+from talktime_loadtest.targets.bench import (
+    STREAMS,
+    Bench,
+    Finding,
+    Findings,
+    counted_calls,
+    pass_over,
+    sound,
+)
 
 FEW_TENANTS, FEW_PAYERS = 10, 10
 # Who calls when there are many payers: a busy hour's, spread over all.
@@ -126,16 +133,11 @@ async def _stage(service: Running) -> Stage:
 
 async def _decision_us(bench: Bench, service: Running, stage: Stage) -> float:
     """Processor time per decision, the load's own part not counted; after a first pass, so that caches are warm."""
-    sound(await measure(service.service, stage, _pass_over(stage)))
+    await pass_over(service, stage)
     before_s = processor_s(service.family())
     figures = sound(await measure(service.service, stage, bench.timed(STREAMS)))
     used_s = processor_s(service.family()) - before_s
     return used_s / (figures.total("granted") + figures.total("settled")) * 1e6
-
-
-def _pass_over(stage: Stage) -> Load:
-    load = counted_calls(2 * len(stage.tenants) * len(stage.payers))
-    return dataclasses.replace(load, settle_all=True)
 
 
 def _grown(before_us: float, after_us: float, told: str) -> Finding:

@@ -11,9 +11,8 @@ from talktime_loadtest.processor import resident_bytes
 from talktime_loadtest.running import books_of, measure
 from talktime_loadtest.services import Running, Wanted, started
 from talktime_loadtest.store import StoreFacts
-from talktime_loadtest.targets.bench import Bench, Finding, Findings, sound
+from talktime_loadtest.targets.bench import Bench, Finding, Findings, counted_calls, sound
 from talktime_loadtest.targets.growth import deck_rows, put_and_activate, put_deck, put_payers
-from talktime_loadtest.targets.storage import counted_calls
 
 TENANTS = 10
 # So many that every process has some of them.

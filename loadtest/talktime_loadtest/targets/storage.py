@@ -3,15 +3,19 @@
 import dataclasses
 
 from talktime_loadtest.figures import Figures
-from talktime_loadtest.orders import Protocol
 from talktime_loadtest.preparing import Stage
 from talktime_loadtest.running import Load, measure
 from talktime_loadtest.services import Running, Wanted, started
 from talktime_loadtest.store import StoreFacts
-from talktime_loadtest.targets.bench import ONLY_AUTHORIZE, Bench, Finding, Findings, sound
-
-LONG_S = 3_600.0
-STREAMS = Load(Protocol.EXCHANGE, clients=4, per_message=64, in_flight=256)
+from talktime_loadtest.targets.bench import (
+    ONLY_AUTHORIZE,
+    STREAMS,
+    Bench,
+    Finding,
+    Findings,
+    counted_calls,
+    sound,
+)
 
 
 async def processor(bench: Bench) -> Findings:
@@ -49,19 +53,6 @@ async def memory(bench: Bench) -> Findings:
         note = f"after {calls:,}; their journal lines {journal:.0f} bytes besides"
         found[name] = Finding((after[0] - before[0]) / calls, note)
     return found
-
-
-def counted_calls(count: int) -> Load:
-    """So many calls, left open."""
-    return dataclasses.replace(
-        STREAMS,
-        mix=ONLY_AUTHORIZE,
-        count=count,
-        seconds=LONG_S,
-        repeats=1,
-        warm_up_seconds=0.0,
-        settle_all=False,
-    )
 
 
 async def _processor_of(

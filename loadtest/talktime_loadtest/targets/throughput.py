@@ -7,9 +7,8 @@ import statistics
 from talktime_loadtest.figures import Figures
 from talktime_loadtest.orders import Protocol
 from talktime_loadtest.running import Load
-from talktime_loadtest.targets.bench import Bench, Finding, Findings, rate, ratios, unary
+from talktime_loadtest.targets.bench import STREAMS, Bench, Finding, Findings, rate, ratios, unary
 from talktime_loadtest.targets.replay import store_rate
-from talktime_loadtest.targets.storage import STREAMS
 
 ENVOY, GRPCIO = "envoy", "grpcio"
 CALLERS = 256
