@@ -12,7 +12,7 @@ import pytest_asyncio
 from redis.asyncio import RedisCluster
 
 from clusters import ClusterProcess, Member, slot_of, tenant_in, until
-from ledger.cluster_kit import MINUTE, counting, mark, talking
+from ledger.cluster_kit import MINUTE, answers, counting, mark, talking
 from ledger.old_rows import OWNER, write_old_store
 from ledger.world import World, open_world
 from talktime_server.decision.catalog import counted_licenses
@@ -104,7 +104,7 @@ async def test_a_primary_that_is_away_is_missed_by_its_own_tenants_alone(
         assert await unlucky.store.command("TIME")
         await Sweeper(unlucky.store, unlucky.ledger, unlucky.directory).sweep()
         await victim.process.start()
-        await until(lambda: _answers(unlucky, "b"))
+        await until(lambda: answers(unlucky, "b"))
         assert not (await unlucky.settle("a", MINUTE)).replayed
         assert (await unlucky.prove()).conserved
     assert not going_on.failed
@@ -115,13 +115,6 @@ async def _shard_elsewhere(cluster: ClusterProcess, member: Member) -> int:
         if await cluster.home(shard) is not member:
             return shard
     raise AssertionError
-
-
-async def _answers(world: World, call_id: str) -> bool:
-    with suppress(StoreAway):
-        await world.authorize(call_id, MINUTE)
-        return True
-    return False
 
 
 async def test_a_primary_that_stands_still_leaves_doubt_and_one_effect(

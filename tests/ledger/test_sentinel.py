@@ -1,14 +1,13 @@
 """A store that Sentinels watch over: whoever is the primary now is found at each connect, and one that is it no more is left."""
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pytest
 import pytest_asyncio
 
 from clusters import until
-from ledger.cluster_kit import MINUTE, counting, mark
-from ledger.world import World, open_world
+from ledger.cluster_kit import MINUTE, answers, counting, mark
+from ledger.world import open_world
 from sentinels import NAME, WatchedStore
 from stores import StoreProcess
 from talktime_server.failure import Applied, StoreAway
@@ -26,13 +25,6 @@ async def watched() -> AsyncIterator[WatchedStore]:
         store.stop()
 
 
-async def _answers(world: World, call_id: str) -> bool:
-    with suppress(StoreAway):
-        await world.authorize(call_id, MINUTE)
-        return True
-    return False
-
-
 async def test_after_a_failover_the_new_primary_goes_on_with_all_that_was_copied(
     watched: WatchedStore,
 ) -> None:
@@ -42,12 +34,12 @@ async def test_after_a_failover_the_new_primary_goes_on_with_all_that_was_copied
         await world.authorize("a", MINUTE)
         await watched.copied()
         await watched.hand_over()
-        await until(lambda: _answers(world, "b"))
+        await until(lambda: answers(world, "b"))
         assert await watched.primary.ask("EXISTS", keys.call("acme", "b"))
         await watched.copied()
         watched.primary.process.kill()
-        assert not await _answers(world, "c")
-        await until(lambda: _answers(world, "c"))
+        assert not await answers(world, "c")
+        await until(lambda: answers(world, "c"))
         assert await watched.replica.ask("EXISTS", keys.call("acme", "c"))
         assert (await world.authorize("b", MINUTE)).replayed
         assert (await world.settle("a", MINUTE)).call.ending
