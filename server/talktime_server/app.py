@@ -80,12 +80,13 @@ class App:
         """Health says that we stop, and open streams are asked to end."""
         self.health.drain()
         self.edge.drain()
+        self.emergencies.drain(self.ground.settings.drain_seconds)
 
     async def close(self) -> None:
         """Writes what waits to be recorded and lets go of the store; no call is open any more."""
         await ended(self.tasks)
         # Only now: the task that writes these records takes them off the same list.
-        if not await self.emergencies.flush():
+        if not await self.emergencies.finish():
             log.error("emergency_records_lost")
         if not await self.counts.flush():
             log.error("shadow_counts_lost")

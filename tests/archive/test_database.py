@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, insert, inspect, text
 from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
 
 from archive.postgres import PostgresProcess
 from talktime_server.archive.database import Database
@@ -42,6 +45,22 @@ async def test_several_that_open_at_once_make_the_tables_once(archive_url: str) 
         assert newest.scalar() == HEAD
     for each in databases:
         await each.close()
+
+
+async def test_a_file_in_other_hands_is_waited_for_and_no_trouble(tmp_path: Path) -> None:
+    """Who opens it meanwhile is told at once that it is locked: nobody needs to read of that."""
+    path = tmp_path / "archive.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        database = Database(f"sqlite:///{path}")
+        with capture_logs() as lines:
+            opening = asyncio.create_task(database.open())
+            await asyncio.sleep(0.3)
+            assert not opening.done()
+            other.execute("ROLLBACK")
+            await opening
+    assert lines == []
+    await database.close()
 
 
 async def test_the_tables_go_down_and_up_again(archive_url: str) -> None:

@@ -52,7 +52,7 @@ async def test_a_profile_that_cannot_be_read_keeps_nobody_from_help(
     assert (await calls.passes(help_from(world, "112"))).country == ""
     bens = Question(world.tenant.tenant_id, "bens", "ben", CallType.USER_OUT, "", "911", "", 0, "")
     await calls.passes(bens)
-    assert await calls.flush()
+    assert await calls.finish()
     kept = await world.ledger.show(world.tenant.tenant_id, "bens")
     assert kept.free is SourceKind.EMERGENCY
 
@@ -63,7 +63,7 @@ async def test_a_record_dropped_while_it_is_written_takes_no_other_with_it(
     monkeypatch.setattr(emergency, "MOST_WAITING", 1)
     calls = emergencies(world, world.directory)
     await calls.passes(help_from(world, "911", "first"))
-    writing = asyncio.create_task(calls.flush())
+    writing = asyncio.create_task(calls.finish())
     await asyncio.sleep(0)
     await calls.passes(help_from(world, "911", "second"))
     assert await writing

@@ -22,7 +22,7 @@ T = TypeVar("T", Authorization, Settlement)
 CLIENTS = 4  # on connections of their own, so that every process has some of the load
 AT_ONCE = 48
 DURATION_S = 45
-PATIENCE_TRIES = 10
+PATIENCE_TRIES, PATIENCE_PAUSE_S = 10, 0.2
 
 
 @dataclass
@@ -109,6 +109,8 @@ async def answered(ask: Callable[[], Awaitable[T]]) -> tuple[T, int]:
         except (Unavailable, DeadlineExceeded):
             if tries == PATIENCE_TRIES:
                 raise
+            # A store that has just started again refuses at once, for as long as it reads its journal.
+            await asyncio.sleep(PATIENCE_PAUSE_S)
     raise AssertionError("unreachable")
 
 

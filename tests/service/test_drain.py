@@ -8,7 +8,7 @@ from service.running import Served, lives, until
 from service.site import LONDON, MINUTE, Site
 from talktime import AsyncClient, Authorization, TalktimeError
 
-LONG_PAUSE_MS = 1_600  # the processes are ready to end before it is over
+LONG_PAUSE_MS = 2_500
 PAUSE_MS = 800  # the store's, so that calls are under way when the signal comes
 UNDER_WAY, MOST_AFTERWARDS = 64, 1_000
 

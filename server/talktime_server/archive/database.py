@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from talktime_server.archive.engine import Engine
 
-OPENING_S = 60.0  # another process may be making the tables
-OPENING_AGAIN_S = 0.1
-
 log = structlog.get_logger()
 
 
@@ -61,16 +58,7 @@ class Database:
         Raises ArchiveAway, and Unsafe when a newer version has written it.
         """
         engine = await self._loaded()
-        deadline = asyncio.get_running_loop().time() + OPENING_S
-        while True:
-            try:
-                await engine.make_tables(self._path)
-                return
-            except ArchiveAway as away:
-                # SQLite gives up at once where two change a file's mode.
-                if not _locked(away.__cause__) or asyncio.get_running_loop().time() > deadline:
-                    raise
-                await asyncio.sleep(OPENING_AGAIN_S)
+        await engine.make_tables(self._path)
 
     def expect(self) -> None:
         """Says that a question will come soon: one that opens itself does so meanwhile."""
@@ -150,7 +138,3 @@ def _file(url: str) -> str:
     if find_spec("asyncpg") is None:
         raise ValueError("the archive's URL needs the extra talktime[postgres]")
     return ""
-
-
-def _locked(cause: BaseException | None) -> bool:
-    return cause is not None and "locked" in str(cause)

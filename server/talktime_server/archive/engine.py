@@ -29,6 +29,8 @@ from talktime_server.failure import ArchiveAway
 
 CONNECTIONS = 5
 WAIT_S = 5.0  # for a connection, for a lock of SQLite's, and for a server to answer its door
+OPENING_S = 60.0  # another process may be making the tables
+OPENING_AGAIN_S = 0.1
 STATEMENT_S = 120.0  # no statement of ours is longer; what reads much reads it in parts
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 # Our own mistakes, and the lines that are there already: they are no trouble of the connection.
@@ -69,10 +71,21 @@ class Engine:
         ArchiveAway, Unsafe.
         """
         with self.trouble():
-            if file:
-                await asyncio.to_thread(_make_file, file)
-            async with self.writer.begin() as connection:
-                await connection.run_sync(migrate)
+            deadline = asyncio.get_running_loop().time() + OPENING_S
+            while True:
+                try:
+                    return await self._make_tables(file)
+                except (sqlite3.OperationalError, DBAPIError) as error:
+                    # SQLite gives up at once where two change a file's mode.
+                    if "locked" not in str(error) or asyncio.get_running_loop().time() > deadline:
+                        raise
+                await asyncio.sleep(OPENING_AGAIN_S)
+
+    async def _make_tables(self, file: str) -> None:
+        if file:
+            await asyncio.to_thread(_make_file, file)
+        async with self.writer.begin() as connection:
+            await connection.run_sync(migrate)
 
 
 def _engine(url: str) -> AsyncEngine:

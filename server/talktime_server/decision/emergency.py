@@ -2,7 +2,7 @@
 
 Which number is one depends on the payer's country. When no profile can be had, a number that is one
 anywhere passes. The record is written behind the answer and tried again while the store is away; it
-is bounded, and what it drops is logged.
+is bounded, and what it drops is logged. A process that ends waits for the store as long as it may.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from talktime_server.words import NumberClass
 GRANTED_SECONDS = 86_400  # nobody's emergency call ends because a router forgot to extend it
 MOST_WAITING = 10_000
 RETRY_PERIOD_S = 1.0
+LAST_RETRY_PERIOD_S = 0.1  # when the process is about to end
 
 ReadProfiles = Callable[[str, str], Awaitable[Profiles]]
 
@@ -49,6 +50,7 @@ class Emergencies:
         self._ledger = ledger
         self._waiting: deque[Question] = deque()
         self._something = asyncio.Event()
+        self._ends_at = 0.0
 
     def may_be(self, to_number: str) -> bool:
         """Whether a dialled number is an emergency number in any country."""
@@ -105,11 +107,23 @@ class Emergencies:
         while True:
             await self._something.wait()
             self._something.clear()
-            if not await self.flush():
+            if not await self._flush():
                 self._something.set()
                 await asyncio.sleep(RETRY_PERIOD_S)
 
-    async def flush(self) -> bool:
+    def drain(self, limit_s: float) -> None:
+        """The process ends, within so many seconds."""
+        self._ends_at = time.monotonic() + limit_s
+
+    async def finish(self) -> bool:
+        """Writes what waits, as often tried as the time until the end allows; whether all is written."""
+        while not await self._flush():
+            if time.monotonic() > self._ends_at:
+                return False
+            await asyncio.sleep(LAST_RETRY_PERIOD_S)
+        return True
+
+    async def _flush(self) -> bool:
         """Writes what waits; False when the store would not take it."""
         while self._waiting:
             first = self._waiting[0]
