@@ -166,8 +166,11 @@ def _held_port(host: str, port: int) -> Iterator[tuple[str, int]]:
     """
     family, address = _resolved(host, port)
     with socket.socket(family) as held:
+        # For port 0 the system shares none that is taken, whatever the options of both sockets.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((address, _free_port(family, address, port)))
+        if port:
+            _refuse_taken(family, address, port)
+        _bind(held, address, port)
         yield address, held.getsockname()[1]
 
 
@@ -180,17 +183,20 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, str]:
     return family, str(address[0])
 
 
-def _free_port(family: socket.AddressFamily, address: str, port: int) -> int:
+def _refuse_taken(family: socket.AddressFamily, address: str, port: int) -> None:
     # Without SO_REUSEPORT, so that two services of one user never share a port and each other's calls by mistake.
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            variable = "HOST" if error.errno == errno.EADDRNOTAVAIL else "PORT"
-            why = f"{address}:{port}: {error.strerror}; choose another with TALKTIME_{variable}"
-            raise StartRefused(why) from None
-        return int(probe.getsockname()[1])
+        _bind(probe, address, port)
+
+
+def _bind(taking: socket.socket, address: str, port: int) -> None:
+    try:
+        taking.bind((address, port))
+    except OSError as error:
+        variable = "HOST" if error.errno == errno.EADDRNOTAVAIL else "PORT"
+        why = f"{address}:{port}: {error.strerror}; choose another with TALKTIME_{variable}"
+        raise StartRefused(why) from None
 
 
 async def _together(*steps: Awaitable[None]) -> None:

@@ -76,10 +76,13 @@ class AioServer:
         began = loop.time()
         self._edge.refuse_new()
         seen = -1
-        while seen != self._paths.calls and loop.time() - began < REFUSE_LIMIT_S:
+        while (passed_s := loop.time() - began) < limit_s:
+            quiet = seen == self._paths.calls or passed_s > REFUSE_LIMIT_S
+            if quiet and not self._edge.in_flight:
+                break
             seen = self._paths.calls
             await asyncio.sleep(QUIET_S)
-        await self._server.stop(limit_s - (loop.time() - began))
+        await self._server.stop(max(0.0, limit_s - passed_s))
 
 
 class _EveryPath(grpc.GenericRpcHandler):
