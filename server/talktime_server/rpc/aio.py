@@ -18,9 +18,10 @@ from talktime_server.rpc.shapes import Incoming, Reply
 
 # How long a caller may take to send its message after its headers.
 MESSAGE_LIMIT_S = 5.0
-# While it stops: so long without a call is quiet, and quiet is waited for at most this long.
-QUIET_S = 0.03
-REFUSE_LIMIT_S = 0.5
+# While it stops: so many looks in a row without a call are quiet, on a busy machine too; so long is waited for that.
+QUIET_LOOKS = 10
+LOOK_EVERY_S = 0.01
+REFUSE_LIMIT_S = 1.0
 METADATA_BYTES = 8 * 1024
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -75,13 +76,13 @@ class AioServer:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._edge.refuse_new()
-        seen = -1
+        seen, looks = self._paths.calls, 0
         while (passed_s := loop.time() - began) < limit_s:
-            quiet = seen == self._paths.calls or passed_s > REFUSE_LIMIT_S
-            if quiet and not self._edge.in_flight:
+            if not self._edge.in_flight and (looks == QUIET_LOOKS or passed_s > REFUSE_LIMIT_S):
                 break
+            await asyncio.sleep(LOOK_EVERY_S)
+            looks = looks + 1 if seen == self._paths.calls else 0
             seen = self._paths.calls
-            await asyncio.sleep(QUIET_S)
         await self._server.stop(max(0.0, limit_s - passed_s))
 
 
