@@ -38,9 +38,6 @@ async def memory(bench: Bench) -> Findings:
         stage = await bench.stage(service)
         calls = bench.scale.counted_calls
         counted = counted_calls(calls)
-        # The first calls of a tenant make keys of its own, which are no call's.
-        first = counted_calls(2 * len(stage.tenants) * len(stage.payers))
-        sound(await measure(service.service, stage, first))
         async with StoreFacts(service.store_url) as store:
             kept = [await _kept(store)]
             for settle in (False, True):
@@ -49,7 +46,7 @@ async def memory(bench: Bench) -> Findings:
                 kept.append(await _kept(store))
     found = {}
     for name, before, after in zip(("bytes-open", "bytes-receipt"), kept, kept[1:], strict=False):
-        journal = (after[1] - before[1]) / calls
+        journal = after[1] / calls
         note = f"after {calls:,}; their journal lines {journal:.0f} bytes besides"
         found[name] = Finding((after[0] - before[0]) / calls, note)
     return found
@@ -65,12 +62,13 @@ async def _processor_of(
 
 
 async def _kept(store: StoreFacts) -> tuple[int, int]:
-    """Bytes in use without the streams, and those of the streams."""
-    streams = 0
+    """Bytes in use without what is in the streams, which are emptied, and what that was."""
+    before = await store.memory_bytes()
     cursor = "0"
     while True:
         cursor, names = await store.ask("SCAN", cursor, "COUNT", "5000", "TYPE", "stream")
         for name in names:
-            streams += int(await store.ask("MEMORY", "USAGE", name, "SAMPLES", "0") or 0)
+            await store.ask("XTRIM", name, "MAXLEN", "0")
         if cursor == "0":
-            return await store.memory_bytes() - streams, streams
+            after = await store.memory_bytes()
+            return after, before - after

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from talktime_server.ledger.entries import Entry, movements_of, text_of
-from talktime_server.ledger.packed import Fields, fields_of
+from talktime_server.ledger.packed import Fields, fields_of, fields_of_call
 from talktime_server.words import EntryKind
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Line:
     @classmethod
     def of(cls, entry: Entry) -> "Line":
         """The line of an entry, read once."""
-        call = fields_of(entry.call) if entry.call else {}
+        call = fields_of_call(entry.call) if entry.call else {}
         return cls(entry, call, fields_of(entry.details) if entry.details else {})
 
 

@@ -15,7 +15,7 @@ from talktime_server.archive.schema import open_calls, pool_rows
 from talktime_server.ledger import keys
 from talktime_server.ledger.account import Account
 from talktime_server.ledger.meters import CONFERENCE_MARK, COUNT_MARK
-from talktime_server.ledger.packed import fields_of
+from talktime_server.ledger.packed import fields_of_call
 from talktime_server.ledger.store import Store
 
 CALLS_AT_ONCE = 500
@@ -115,7 +115,7 @@ async def _calls(
 
 def _held(row: Row, calls: Any, minutes: Sequence[Row]) -> Iterator[str]:
     """What open calls hold is what is held."""
-    unpacked = [fields_of(call) for call in calls]
+    unpacked = [fields_of_call(call) for call in calls]
     if sum(int(call[b"held"]) for call in unpacked) != row["held_micros"]:
         yield "held money is not what open calls hold"
     if sum(int(call.get(b"owed", 0)) for call in unpacked) != row["postpaid_held_micros"]:

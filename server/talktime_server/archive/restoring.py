@@ -20,7 +20,7 @@ from talktime_server.archive.spending import LOOK_BACK_MS, Spending
 from talktime_server.ledger import keys
 from talktime_server.ledger.account import USE, Account
 from talktime_server.ledger.meters import COUNT_MARK
-from talktime_server.ledger.packed import Fields, fields_of
+from talktime_server.ledger.packed import Fields, fields_of, fields_of_call
 from talktime_server.ledger.profiles import tenant_of
 from talktime_server.ledger.store import Store
 from talktime_server.words import EntryKind, RechargeState
@@ -152,7 +152,7 @@ class Restorer:
             await self._writer.put("HSET", keys.meters(row["tenant_id"]), name, text)
 
     async def _call(self, tenant: _Tenant, row: Row) -> None:
-        call = fields_of(row["call"])
+        call = fields_of_call(row["call"])
         tenant.leases[row["call_id"]] = int(call[b"lease"])
         tenant.calls.append(call)
         tenant.spending.hold(call)

@@ -13,7 +13,7 @@ from talktime_server.archive.days import DAY_MS
 from talktime_server.archive.lines import Line
 from talktime_server.ledger.meters import CONFERENCE_MARK, month_of
 from talktime_server.ledger.packed import Fields
-from talktime_server.ledger.records import Facts, terms_of
+from talktime_server.ledger.records import Facts, Terms
 from talktime_server.words import EntryKind, NumberClass
 
 CONFERENCE_DAYS = 2  # how long a conference's budget is remembered after its last change (book.lua)
@@ -127,7 +127,7 @@ class Spending:
         if not (first and self._today(first[_STARTED]) and call_id not in self._costly):
             return
         number_class = Facts.unpack(call[b"facts"].decode()).number_class
-        dear = 0 < self.costly_micros <= terms_of(call[b"terms"]).rate_per_minute_micros
+        dear = 0 < self.costly_micros <= Terms(*call[b"terms"]).rate_per_minute_micros
         if dear or number_class in _COSTLY_CLASSES:
             self._costly.add(call_id)
             self.tenant.costly += 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgpack
 
+from talktime_server.ledger.packed import fields_of_call
 from talktime_server.words import EntryKind
 
 _REASONED = frozenset({EntryKind.ADJUST, EntryKind.REFUND, EntryKind.CHARGEBACK})
@@ -47,7 +48,7 @@ class Entry:
         """Whose call the line is about, empty for lines about no call, and for a line that the next
         one about the same call followed in one step.
         """
-        return str(msgpack.unpackb(self.call)["payer"]) if self.call else ""
+        return fields_of_call(self.call)[b"payer"].decode() if self.call else ""
 
     @property
     def reason(self) -> str:

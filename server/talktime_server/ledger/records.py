@@ -1,6 +1,6 @@
 """What the ledger keeps of a call, as plain records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
@@ -247,38 +247,49 @@ class Call(NamedTuple):
         return bool(self.facts.destination)
 
     @classmethod
-    def read(cls, kept: Mapping[bytes, Any]) -> Self:
-        """From what the scripts keep of it (authorize.lua)."""
-        source = kept[b"source"]
+    def read(cls, row: Sequence[Any]) -> Self:
+        """From what the scripts keep of it (call.lua)."""
+        state, source, facts, rate, fee, initial, increment, granted, first, done = row[:10]
+        more, held, lease, _ = rest_of(row)
+        kinds = SOURCES[source - 1]
         return cls(
-            _STATES[kept[b"state"]],
-            Facts.unpack(kept[b"facts"].decode()),
-            _FREE.get(source),
-            kept.get(b"held", 0),
-            kept[b"granted"],
-            kept.get(b"lease", 0),
-            terms_of(kept[b"terms"]),
-            _first(kept, source),
-            _last(kept, source),
-            _ending(kept, source),
-            kept.get(b"owed", 0),
-            tuple([Slice(s[0].decode(), int(s[1]), int(s[2])) for s in kept.get(b"slices", ())]),
+            STATES[state - 1],
+            Facts.unpack(facts.decode()),
+            _FREE.get(kinds),
+            held,
+            granted,
+            lease,
+            Terms(rate, fee, initial, increment),
+            _first(first, more, kinds) if first else None,
+            _last(more[b"last"], more, kinds) if b"last" in more else None,
+            _ending(done, more, kinds) if done else None,
+            more.get(b"owed", 0),
+            tuple([Slice(s[0].decode(), int(s[1]), int(s[2])) for s in more.get(b"slices", ())]),
         )
 
 
-def terms_of(kept: Any) -> Terms:
-    """The price of a call as kept; data versions before 4 named its parts."""
-    if isinstance(kept, list):
-        return Terms(*kept)
-    return Terms(kept[b"rate"], kept[b"fee"], kept[b"initial"], kept[b"increment"])
-
+# In the order of call.lua.
+STATES = (
+    CallState.OPEN,
+    CallState.SETTLED,
+    CallState.RELEASED,
+    CallState.EXPIRED,
+    CallState.REFUSED,
+)
+SOURCES = (b"", b"INCLUDED", b"EMERGENCY", b"CREDITS", b"POSTPAID", b"CREDITS+POSTPAID")
 
 # By the words of the store: looking them up costs less than asking the enum.
-_STATES = {state.value.encode(): state for state in CallState}
 _REASONS = {b"": None} | {reason.value.encode(): reason for reason in Reason}
 _KINDS = {kind.value.encode(): kind for kind in SourceKind}
 _FREE = {kind.value.encode(): kind for kind in (SourceKind.INCLUDED, SourceKind.EMERGENCY)}
 _MONEY = {b"CREDITS": SourceKind.CREDITS, b"POSTPAID": SourceKind.POSTPAID}
+_NO_REST: tuple[Any, ...] = ({}, 0, 0, None)
+
+
+def rest_of(row: Sequence[Any]) -> tuple[Mapping[bytes, Any], int, int, int | None]:
+    """What not every call's row has: what few calls have, by its name; held, lease and epoch of those that may go on."""
+    more, held, lease, epoch = (*row[10:], *_NO_REST[len(row) - 10 :])
+    return more or {}, held, lease, epoch
 
 
 def _stretches(split: list[Any], source: bytes, seconds: int, micros: int) -> tuple[Stretch, ...]:
@@ -297,9 +308,7 @@ def _stretch(name: bytes, seconds: int, micros: int) -> Stretch:
     return Stretch(SourceKind.POOL, int(seconds), 0, name.decode())
 
 
-def _first(kept: Mapping[bytes, Any], source: bytes) -> Grant | None:
-    if not (row := kept.get(b"first")):
-        return None
+def _first(row: Sequence[int], kept: Mapping[bytes, Any], source: bytes) -> Grant:
     granted, held, lease, final, settled, all_held, at = row
     return Grant(
         granted,
@@ -314,9 +323,7 @@ def _first(kept: Mapping[bytes, Any], source: bytes) -> Grant | None:
     )
 
 
-def _last(kept: Mapping[bytes, Any], source: bytes) -> Grant | None:
-    if not (row := kept.get(b"last")):
-        return None
+def _last(row: Sequence[int], kept: Mapping[bytes, Any], source: bytes) -> Grant:
     sequence, _, granted, lease, final, settled, all_held, at, reacquired, held = row
     why = kept.get(b"last_why", b"")
     split = kept.get(b"last_split", [])
@@ -334,9 +341,7 @@ def _last(kept: Mapping[bytes, Any], source: bytes) -> Grant | None:
     )
 
 
-def _ending(kept: Mapping[bytes, Any], source: bytes) -> Ending | None:
-    if not (row := kept.get(b"done")):
-        return None
+def _ending(row: Sequence[int], kept: Mapping[bytes, Any], source: bytes) -> Ending:
     numbers = [*row, *[0] * (ENDING_NUMBERS - len(row))]  # older receipts have fewer
     duration, billed, charged, uncollected, late, overrun, unreserved = numbers[:7]
     settled, held, at, released, uncovered, invoiced = numbers[7:]

@@ -75,7 +75,7 @@ local function authorize(names, given)
   within(budget, 0, MOST_AT_ONCE)
   within(refusal_ttl, 1, 1e9)
   local bounds = read_limits(limits)
-  local call = { facts = facts, payer = payer_id, source = source, terms = read_terms(rate, fee, initial, increment), held = 0,
+  local call = { facts = facts, payer = payer_id, source = known_source(source), terms = read_terms(rate, fee, initial, increment), held = 0,
     granted = 0, lease = 0, short = short ~= "" and short or nil, plan = plan ~= "" and plan or nil, line = line > 0 and line or nil,
     limits = limits ~= "" and limits or nil }
   call.month = call.plan and tenant.month

@@ -26,7 +26,7 @@ local function judged(call, source, plan, short, limits)
     if source ~= call.source then
       say_splits(call)
     end
-    call.source, call.plan, call.short = source, plan ~= "" and plan or nil, short
+    call.source, call.plan, call.short = known_source(source), plan ~= "" and plan or nil, short
     call.month = call.month or month_of(call.first[7])
   end
 end

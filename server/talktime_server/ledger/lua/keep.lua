@@ -8,7 +8,7 @@
 
 local function keep(tenant_key, account, call_key, journal, recharges, call_id, tenant_id)
   local stored = redis.call("GET", call_key)
-  if not stored or cmsgpack.unpack(stored).state ~= "OPEN" then
+  if not stored or unpack_call(stored).state ~= "OPEN" then
     return { "gone" }
   end
   local tenant = read_tenant(tenant_key, account, tenant_id, journal, recharges)

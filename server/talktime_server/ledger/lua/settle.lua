@@ -51,8 +51,8 @@ local function settle(names, given)
   end
   local unreserved = not call
   if unreserved then
-    call = { state = "NEW", facts = facts, payer = payer_id, source = source, terms = read_terms(rate, fee, initial, increment), held = 0,
-      granted = 0, lease = 0, plan = plan ~= "" and plan or nil, month = tenant.month }
+    call = { state = "NEW", facts = facts, payer = payer_id, source = known_source(source), held = 0, granted = 0, lease = 0,
+      terms = read_terms(rate, fee, initial, increment), plan = plan ~= "" and plan or nil, month = tenant.month }
     if within(budget_micros, 0, MOST_AT_ONCE) > 0 then
       call.conference, call.budget = conference, budget_micros
     end
