@@ -10,7 +10,7 @@ from house import SCRIPTS, python_files, text
 from talktime_server.ledger import store
 
 # Texts that the registry puts in front of each script: no decisions.
-SHARED = ("book", "call", "accounts", "lots", "sources", "leave")
+SHARED = ("book", "row", "call", "accounts", "lots", "sources", "leave")
 LONGEST = 80
 LONGEST_OF = {
     "authorize": 160,

@@ -248,7 +248,7 @@ class Call(NamedTuple):
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> Self:
-        """From what the scripts keep of it (call.lua)."""
+        """From what the scripts keep of it (row.lua)."""
         state, source, facts, rate, fee, initial, increment, granted, first, done = row[:10]
         more, held, lease, _ = rest_of(row)
         kinds = SOURCES[source - 1]
@@ -268,7 +268,7 @@ class Call(NamedTuple):
         )
 
 
-# In the order of call.lua.
+# In the order of row.lua.
 STATES = (
     CallState.OPEN,
     CallState.SETTLED,

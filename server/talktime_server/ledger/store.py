@@ -25,7 +25,8 @@ from talktime_server.ledger.store_url import Kind, StoreUrl
 BATCH = 100  # operations in one script call at most, so that none holds the store long
 GATHERED = 64  # of those that only happen to be asked together: the store begins meanwhile
 UNDER_WAY = 6  # calls of a script, so that neither the store nor we wait for the other
-SHARED = ("book", "call", "accounts", "lots", "sources", "leave")  # put in front of each script
+# Put in front of each script.
+SHARED = ("book", "row", "call", "accounts", "lots", "sources", "leave")
 
 Answer = list[Any]
 Ask = tuple[Sequence[str], Sequence[str | bytes]]  # keys and arguments of an operation
