@@ -34,7 +34,7 @@ from talktime_loadtest.services import ServiceFailed, Wanted, started
 from talktime_loadtest.targets.bench import FULL, QUICK
 from talktime_loadtest.targets.running import Judged, judge
 from talktime_loadtest.targets.table import Verdict
-from talktime_loadtest.targets.tables import show_targets, targets_document
+from talktime_loadtest.targets.tables import line_of, show_targets, targets_document
 
 T = TypeVar("T")
 
@@ -111,18 +111,21 @@ def run_load(whom: Whom, what: What, pace: Pace, shown: Shown) -> None:
 def judge_targets(judging: Judging) -> None:
     """Measures every target of speed and growth, and says which are met. It starts its own services.
 
-    A row takes from some seconds to some minutes. The exit code is 0 when all that this machine can judge are met.
+    A row takes from some seconds to some minutes; its figures are said as soon as they are known, and the table of a run
+    at its end. The exit code is 0 when all that this machine can judge are met.
 
     Example: talktime loadtest targets
 
     Example: talktime loadtest targets --only exchange --only alone --fsync always
     """
     judging.check()
-    runs = [_ran(_judge(judging)) for _ in range(judging.repeat)]
+    runs = []
+    for number in range(1, judging.repeat + 1):
+        runs.append(_ran(_judge(judging)))
+        if not judging.as_json:
+            show_targets(runs[-1], number, judging.repeat, Console())
     if judging.as_json:
         sys.stdout.write(json.dumps(targets_document(runs), indent=2) + "\n")
-    else:
-        show_targets(runs, Console())
     missed = any(each.verdict is Verdict.MISSED for run in runs for each in run)
     raise typer.Exit(FAILED if missed else FINE)
 
@@ -156,8 +159,12 @@ async def _judge(judging: Judging) -> list[Judged]:
         sys.stderr.write(f"{', '.join(names)} …\n")
         sys.stderr.flush()
 
+    def ended(row: Judged) -> None:
+        sys.stderr.write(line_of(row) + "\n")
+        sys.stderr.flush()
+
     scale = QUICK if judging.quick else FULL
-    return await judge(judging.only or (), scale, judging.fsync, begun)
+    return await judge(judging.only or (), scale, judging.fsync, begun=begun, ended=ended)
 
 
 async def _run(whom: Whom, scene: Scene, load: Load, shown: Shown, *, cent: bool) -> Outcome:

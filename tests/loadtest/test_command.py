@@ -96,9 +96,14 @@ def test_every_target_has_a_row_and_every_row_a_target() -> None:
 def test_rows_are_measured_and_judged(capfd: pytest.CaptureFixture[str]) -> None:
     """Small, and as an operator would: the command starts what it measures, and leaves nothing."""
     assert ran("targets", "--quick", "--json", "--only", "bytes-receipt") in (0, 1)
-    (run,) = json.loads(capfd.readouterr().out)["runs"]
+    said_to = capfd.readouterr()
+    (run,) = json.loads(said_to.out)["runs"]
     assert [each["name"] for each in run] == ["bytes-open", "bytes-receipt", "conserved"]
     assert all(each["figure"] > 0 for each in run[:2]), run
     assert all(each["verdict"] in (Verdict.MET, Verdict.MISSED) for each in run)
     assert run[2]["verdict"] == Verdict.MET
     assert f"{QUICK.counted_calls:,}" in run[0]["note"]
+    lines = said_to.err.splitlines()
+    assert lines[0] == "bytes-open, bytes-receipt …"
+    assert f"  bytes-open: {run[0]['figure']:.0f} bytes, wanted ≤ 600 bytes, met" in lines
+    assert lines[-1] == "  conserved: 0 tenants, wanted ≤ 0 tenants, met"

@@ -60,9 +60,14 @@ class Judged:
 
 
 async def judge(
-    only: Sequence[str], scale: Scale, fsync: str, begun: Callable[[Sequence[str]], None]
+    only: Sequence[str],
+    scale: Scale,
+    fsync: str,
+    *,
+    begun: Callable[[Sequence[str]], None],
+    ended: Callable[[Judged], None],
 ) -> list[Judged]:
-    """Runs the rows of these targets, or all, and judges each; `begun` hears which row begins."""
+    """Runs the rows of these targets, or all, and judges each; `begun` hears which begin, `ended` what came of each."""
     found: list[Judged] = []
     async with AsyncExitStack() as stack:
         bench = Bench(scale, fsync, stack)
@@ -70,7 +75,9 @@ async def judge(
             if only and not {*only, CONSERVED} & set(names):
                 continue
             begun(names)
-            found += await _judged(bench, row, names)
+            for each in await _judged(bench, row, names):
+                found.append(each)
+                ended(each)
     return found
 
 

@@ -15,13 +15,17 @@ _LOOKS = {Verdict.MET: "green", Verdict.MISSED: "bold red", Verdict.UNJUDGED: "y
 SHORT = {Verdict.MET: "met", Verdict.MISSED: "missed", Verdict.UNJUDGED: "not judged"}
 
 
-def show_targets(runs: Sequence[Sequence[Judged]], console: Console) -> None:
-    """Prints each run's table, and how many were met."""
-    for number, run in enumerate(runs, 1):
-        title = f"Run {number} of {len(runs)}" if len(runs) > 1 else ""
-        console.print(_table(run, title))
-        counts = [f"{sum(each.verdict is v for each in run)} {v}" for v in Verdict]
-        console.print(Text(", ".join(counts), style="bold"))
+def show_targets(run: Sequence[Judged], number: int, of: int, console: Console) -> None:
+    """Prints the table of one run of several, and how many were met."""
+    console.print(_table(run, f"Run {number} of {of}" if of > 1 else ""))
+    counts = [f"{sum(each.verdict is v for each in run)} {v}" for v in Verdict]
+    console.print(Text(", ".join(counts), style="bold"))
+
+
+def line_of(row: Judged) -> str:
+    """A row on one line, for those who wait: name, figure, target, verdict."""
+    figure = row.said or row.note
+    return f"  {row.target.name}: {figure}, wanted {row.target}, {SHORT[row.verdict]}"
 
 
 def targets_document(runs: Sequence[Sequence[Judged]]) -> dict[str, Any]:
