@@ -253,11 +253,11 @@ def _send(
     from talktime import TalktimeError
 
     total, done = sum(len(part.rows) for part in parts), 0
+    futures: dict[Future[Came], Part] = {}
     with ThreadPoolExecutor(IN_FLIGHT) as threads:
-        futures = {
-            threads.submit(put_part, client, part, skip_bad=skip_bad): part for part in parts
-        }
         try:
+            for part in parts:
+                futures[threads.submit(put_part, client, part, skip_bad=skip_bad)] = part
             for future in as_completed(futures):
                 future.result()
                 done += len(futures[future].rows)
