@@ -185,15 +185,15 @@ async def test_what_is_left_alone_was_not_charged() -> None:
 
 
 async def test_many_that_come_back_at_once_go_through_one_by_one() -> None:
-    """F44: no more than ten a second with the usual gap; here a gap of 20 ms, and a queue that ends."""
-    spacing = Spacing(gap_s=0.02, longest_queue_s=0.25)
+    """F44: no more than ten a second; here with a shorter queue."""
+    spacing = Spacing(longest_queue_s=0.5)
     async with open_stage(spacing=spacing) as stage:
         intents = [stage.intent(Token.APPROVED, "billing") for _ in range(30)]
         began = time.monotonic()
         told = await asyncio.gather(*(stage.payments.charge(each) for each in intents))
         paid = [each for each in told if each.outcome is Outcome.SUCCEEDED]
-        assert time.monotonic() - began >= 0.02 * (len(paid) - 1)
-        assert 10 <= len(paid) <= 15
+        assert time.monotonic() - began > 0.099 * (len(paid) - 1)
+        assert 5 <= len(paid) <= 15  # more than six only where they were slow to come
         rest = {(each.outcome, each.code) for each in told} - {(Outcome.SUCCEEDED, "")}
         assert rest == {(Outcome.NOT_CHARGED, "PROVIDER_RESTING")}
 
