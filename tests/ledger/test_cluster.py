@@ -206,5 +206,5 @@ async def test_an_older_store_is_brought_up_to_date(cluster: ClusterProcess, sto
     async with open_world(cluster.url, OWNER) as world:
         assert (await world.settle("settled", 61)).call.ending
         assert isinstance(world.ledger, Ledger)
-        assert await store.command("GET", keys.stored_version()) == b"4"
+        assert await store.command("GET", keys.stored_version()) == b"5"
     await cluster.empty()

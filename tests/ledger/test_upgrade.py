@@ -71,7 +71,7 @@ def many() -> dict[str, list[str]]:
 
 async def test_an_empty_store_gets_this_version(store: Store) -> None:
     await upgrade(store)
-    assert await version(store) == b"4"
+    assert await version(store) == b"5"
 
 
 async def test_nothing_but_the_version_is_looked_at_when_it_is_this_one(store: Store) -> None:
@@ -84,12 +84,12 @@ async def test_nothing_but_the_version_is_looked_at_when_it_is_this_one(store: S
     assert await counts(store) == {}
 
 
-@pytest.mark.parametrize("newer", ["5", "12", "2b"])
+@pytest.mark.parametrize("newer", ["6", "12", "2b"])
 async def test_a_newer_store_is_refused_and_left_alone(store: Store, newer: str) -> None:
     await write_old_store(store)
     await store.command("SET", keys.stored_version(), newer)
     before = await contents(store)
-    with pytest.raises(Unsafe, match=f"data version {newer}, this talktime reads up to 4: start"):
+    with pytest.raises(Unsafe, match=f"data version {newer}, this talktime reads up to 5: start"):
         await upgrade(store)
     assert await contents(store) == before
 
@@ -137,7 +137,7 @@ async def test_a_store_of_the_version_before_is_told_of_too(store: Store) -> Non
     await write_old_store(store)
     await store.command("SET", keys.stored_version(), "2")
     await upgrade(store)
-    assert await version(store) == b"4"
+    assert await version(store) == b"5"
     before = await contents(store)
     await store.command("SET", keys.stored_version(), "2")
     await upgrade(store)
@@ -230,7 +230,7 @@ async def test_many_processes_upgrade_at_once_and_none_is_counted_twice(
             *(assign(f"user{n:05}") for n in range(0, MANY, 10)),
         )
     assert await counts(store) == {"MCOPSTN1:US": MANY, "MCOPSTN2:US": len(range(0, MANY, 10))}
-    assert await version(store) == b"4"
+    assert await version(store) == b"5"
 
 
 async def test_one_that_is_cut_off_is_finished_by_the_next(store: Store) -> None:
@@ -275,4 +275,4 @@ async def test_a_payer_that_cannot_be_read_is_passed_over(store: Store) -> None:
     await store.command("ZADD", keys.payers(OWNER), 0, "nobody")
     await upgrade(store)
     assert await counts(store) == COUNTS
-    assert await version(store) == b"4"
+    assert await version(store) == b"5"

@@ -79,6 +79,6 @@ def test_a_newer_store_is_not_served(
     engine: Engine, old_store: StoreProcess, tmp_path: Path
 ) -> None:
     with redis.Redis(unix_socket_path=str(old_store.socket)) as store:
-        store.set(keys.stored_version(), "5")
-    with pytest.raises(StartRefused, match="the store holds data version 5, this talktime reads"):
+        store.set(keys.stored_version(), "6")
+    with pytest.raises(StartRefused, match="the store holds data version 6, this talktime reads"):
         Service(engine, tmp_path, store_url=old_store.url).start()

@@ -51,19 +51,22 @@ def _unpacked(packed: bytes) -> Any:
 
 
 def _row_of(kept: Any) -> list[Any]:
-    """A call's row. Data versions before 4 kept it by names (semantics 91)."""
+    """A call's row. Data versions before 5 kept it by names, those before 4 its price too, and 4 of an ended one neither
+    what it holds nor until when (semantics 91).
+    """
     if isinstance(kept, list):
         return kept
+    terms = kept[b"terms"]
     return [
         _PLACE_OF_STATE[kept[b"state"]],
         _PLACE_OF_SOURCE[kept[b"source"]],
         kept[b"facts"],
-        *(kept[b"terms"][name] for name in _PRICE),
+        *(terms if isinstance(terms, list) else [terms[name] for name in _PRICE]),
         kept[b"granted"],
         kept.get(b"first"),
         kept.get(b"done"),
         kept,
-        kept[b"held"],
-        kept[b"lease"],
+        kept.get(b"held", 0),
+        kept.get(b"lease", 0),
         kept.get(b"epoch"),
     ]

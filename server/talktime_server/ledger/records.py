@@ -283,13 +283,12 @@ _REASONS = {b"": None} | {reason.value.encode(): reason for reason in Reason}
 _KINDS = {kind.value.encode(): kind for kind in SourceKind}
 _FREE = {kind.value.encode(): kind for kind in (SourceKind.INCLUDED, SourceKind.EMERGENCY)}
 _MONEY = {b"CREDITS": SourceKind.CREDITS, b"POSTPAID": SourceKind.POSTPAID}
-_NO_REST: tuple[Any, ...] = ({}, 0, 0, None)
 
 
 def rest_of(row: Sequence[Any]) -> tuple[Mapping[bytes, Any], int, int, int | None]:
     """What not every call's row has: what few calls have, by its name; held, lease and epoch of those that may go on."""
-    more, held, lease, epoch = (*row[10:], *_NO_REST[len(row) - 10 :])
-    return more or {}, held, lease, epoch
+    more, held, lease, epoch = (*row[10:], None, None, None, None)[:4]
+    return more or {}, held or 0, lease or 0, epoch
 
 
 def _stretches(split: list[Any], source: bytes, seconds: int, micros: int) -> tuple[Stretch, ...]:

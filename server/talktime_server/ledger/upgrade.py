@@ -23,8 +23,10 @@ from talktime_server.ledger.payers import WRITE_ROUNDS, PayerWriter, contended, 
 from talktime_server.ledger.profiles import Payer, payer_of
 from talktime_server.ledger.store import Answer, Script, Store
 
-DATA_VERSION = 4  # 1 had no pools and kept no number; 2 told the archive of no profile and no call; 3 had no accounts
+# 1 had no pools and kept no number; 2 told the archive of no profile and no call; 3 had no accounts; 4 kept calls by names.
+DATA_VERSION = 5
 TOLD_VERSION = 3  # from which on the archive was told of everything
+ACCOUNTS_VERSION = 4  # from which on tenants have accounts
 PAGE = 500
 TELL_EVERY = 5_000  # payers
 MARK_LIFE_S = 3_600  # a mark that somebody left behind must not be trusted for ever
@@ -48,7 +50,7 @@ class Upgrade:
         Raises Unsafe for a store of a newer one, StoreAway when it cannot be asked or written.
         """
         stored = await self._stored()
-        if stored < DATA_VERSION:
+        if stored < ACCOUNTS_VERSION:
             await self._open_accounts()
         if stored < TOLD_VERSION:
             await self._tell_all()

@@ -18,7 +18,7 @@ from talktime_server.rpc.shapes import Incoming, Reply
 
 # How long a caller may take to send its message after its headers.
 MESSAGE_LIMIT_S = 5.0
-# While it stops: so many looks in a row without a call are quiet, on a busy machine too; so long is waited for that.
+# While it stops: so many looks in a row without a change are quiet, on a busy machine too; so long is waited for that.
 QUIET_LOOKS = 10
 LOOK_EVERY_S = 0.01
 REFUSE_LIMIT_S = 1.0
@@ -71,19 +71,23 @@ class AioServer:
         """Lets open calls finish, at most this long.
 
         The library cancels the calls that wait in it when it is told to stop, and its callers cannot know whether
-        they were served. So new calls are first refused with UNAVAILABLE, until none has come for a moment.
+        they were served. So new calls are first refused with UNAVAILABLE, until none has come for a moment, and none
+        has ended, whose caller may have the next one ready. Then its callers are told to go elsewhere, while what is
+        still open finishes.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._edge.refuse_new()
-        seen, looks = self._paths.calls, 0
-        while (passed_s := loop.time() - began) < limit_s:
-            if not self._edge.in_flight and (looks == QUIET_LOOKS or passed_s > REFUSE_LIMIT_S):
-                break
+        seen, quiet = self._stirs(), 0
+        while quiet < QUIET_LOOKS and loop.time() - began < min(REFUSE_LIMIT_S, limit_s):
             await asyncio.sleep(LOOK_EVERY_S)
-            looks = looks + 1 if seen == self._paths.calls else 0
-            seen = self._paths.calls
-        await self._server.stop(max(0.0, limit_s - passed_s))
+            last, seen = seen, self._stirs()
+            quiet = quiet + 1 if seen == last else 0
+        await self._server.stop(max(0.0, limit_s - (loop.time() - began)))
+
+    def _stirs(self) -> tuple[int, int]:
+        """Changes when a call comes or ends."""
+        return self._paths.calls, self._edge.in_flight
 
 
 class _EveryPath(grpc.GenericRpcHandler):

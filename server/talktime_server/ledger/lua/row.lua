@@ -41,10 +41,14 @@ local function pack_call(call)
   return cmsgpack.pack(row)
 end
 
--- A call as data versions before 4 kept it: all of it by its names, its price too (semantics 91).
+-- A call as data versions before 5 kept it, all of it by its names: those before 4 the price too, and 4 of an ended one neither what it
+-- holds nor until when (semantics 91).
 local function of_names(call)
   local terms = call.terms
-  call.terms = { terms.rate, terms.fee, terms.initial, terms.increment }
+  if terms.rate then
+    call.terms = { terms.rate, terms.fee, terms.initial, terms.increment }
+  end
+  call.held, call.lease = call.held or 0, call.lease or 0
   return call
 end
 
