@@ -128,7 +128,7 @@ class Settings:
     private_webhooks: Annotated[bool, YES_NO] = False
     """Whether a tenant's webhook may be at a private address."""
     drain_seconds: Annotated[int, whole(1, 600)] = 8
-    """How long open calls may take to finish when the service stops."""
+    """How long open calls may take to finish when the service stops, and the store to take records of emergency calls."""
     tls_cert: _File = None
     tls_key: _File = None
     tls_client_ca: _File = None

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ledger.world import World
+from ledger.world import PATIENCE_S, World
 from talktime_server.decision import catalog, emergency
 from talktime_server.decision.emergency import Emergencies
 from talktime_server.decision.verdict import Question
@@ -68,4 +68,23 @@ async def test_a_record_dropped_while_it_is_written_takes_no_other_with_it(
     await calls.passes(help_from(world, "911", "second"))
     assert await writing
     kept = await world.ledger.show(world.tenant.tenant_id, "second")
+    assert kept.free is SourceKind.EMERGENCY
+
+
+async def test_the_end_comes_when_it_is_due_though_the_store_hangs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emergency, "LAST_TRY_S", 0.05)
+    calls = emergencies(world, world.directory)
+    await calls.passes(help_from(world, "911", "late"))
+    await world.store.command("CLIENT", "PAUSE", 60_000, "WRITE")
+    calls.drain(0.1)
+    try:
+        async with asyncio.timeout(PATIENCE_S / 2):
+            assert not await calls.finish()
+    finally:
+        await world.store.command("CLIENT", "UNPAUSE")
+    monkeypatch.undo()
+    assert await calls.finish()
+    kept = await world.ledger.show(world.tenant.tenant_id, "late")
     assert kept.free is SourceKind.EMERGENCY

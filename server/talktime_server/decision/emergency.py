@@ -26,6 +26,7 @@ GRANTED_SECONDS = 86_400  # nobody's emergency call ends because a router forgot
 MOST_WAITING = 10_000
 RETRY_PERIOD_S = 1.0
 LAST_RETRY_PERIOD_S = 0.1  # when the process is about to end
+LAST_TRY_S = 1.0  # which a record is given in any case, and the supervisor waits for
 
 ReadProfiles = Callable[[str, str], Awaitable[Profiles]]
 
@@ -117,10 +118,12 @@ class Emergencies:
 
     async def finish(self) -> bool:
         """Writes what waits, as often tried as the time until the end allows; whether all is written."""
-        while not await self._flush():
-            if time.monotonic() > self._ends_at:
-                return False
-            await asyncio.sleep(LAST_RETRY_PERIOD_S)
+        try:
+            async with asyncio.timeout(max(LAST_TRY_S, self._ends_at - time.monotonic())):
+                while not await self._flush():
+                    await asyncio.sleep(LAST_RETRY_PERIOD_S)
+        except TimeoutError:
+            return False
         return True
 
     async def _flush(self) -> bool:
