@@ -105,10 +105,10 @@ class Client:
     """Asks talktime and blocks until the answer is there. One client serves all threads.
 
     `target` is host:port; several addresses as gRPC takes them. `tenant_id` and `timeout_s` (at most 2 s,
-    repeats included) are used where a method is not told otherwise; methods about accounts may take 2 s. With
-    `default_region` numbers may be written as they are dialled there; without one they are sent as given. `ca`
-    holds the PEM certificates to trust, or `credentials` a channel's own; with neither the connection is plain
-    text.
+    repeats included) are used where a method is not told otherwise; methods about accounts may take 2 s, reports,
+    proofs and the activation of a deck 30 s. With `default_region` numbers may be written as they are dialled
+    there; without one they are sent as given. `ca` holds the PEM certificates to trust, or `credentials` a
+    channel's own; with neither the connection is plain text.
     """
 
     def __init__(

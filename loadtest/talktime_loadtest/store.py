@@ -1,6 +1,7 @@
 """What a store tells of itself: how it keeps its writes, what it uses, and how busy it was.
 
-A load test asks it a few plain questions beside the load, and never writes. Eighty lines of the store's
+A load test asks it a few plain questions beside the load, and writes nothing; only the row of its memory, whose store
+is its own, empties the journal before it looks. Eighty lines of the store's
 own protocol are less than a driver, and know nothing of its keys.
 """
 

@@ -105,5 +105,8 @@ def test_rows_are_measured_and_judged(capfd: pytest.CaptureFixture[str]) -> None
     assert f"{QUICK.counted_calls:,}" in run[0]["note"]
     lines = said_to.err.splitlines()
     assert lines[0] == "bytes-open, bytes-receipt …"
-    assert f"  bytes-open: {run[0]['figure']:.0f} bytes, wanted ≤ 600 bytes, met" in lines
+    assert (
+        f"  bytes-open: {run[0]['figure']:.0f} bytes, wanted ≤ 600 bytes, {run[0]['verdict']}"
+        in lines
+    )
     assert lines[-1] == "  conserved: 0 tenants, wanted ≤ 0 tenants, met"

@@ -19,7 +19,7 @@ ADMIN_BODY_BYTES = 256 * 1024
 BULK_BODY_BYTES = 1024 * 1024  # a thousand payers
 HOT_TIMEOUT_S = 0.25
 ADMIN_TIMEOUT_S = 2.0
-REPORT_TIMEOUT_S = 30.0  # what the archive adds up, and a proof, which reads the whole journal
+REPORT_TIMEOUT_S = 30.0  # what the archive adds up, and a proof, which reads what of the journal it does not know yet
 ACTIVATION_TIMEOUT_S = 30.0  # a deck is read whole, and every process must have it before it prices
 
 

@@ -1,4 +1,4 @@
-"""What Alembic runs: the steps that are missing, inside the transaction that database.py opened and locked."""
+"""What Alembic runs: the steps that are missing, inside the transaction that engine.py opened and locked."""
 
 from alembic import context
 
