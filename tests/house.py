@@ -12,7 +12,7 @@ PROGRAMS = ("talktime", ".ci/lock")
 # What tools make, and what is not ours.
 PASSED_BY = {"__pycache__", "build", "dist", "node_modules"}
 OWN_DOTTED = {".ci", ".gitignore", ".gitattributes", ".luacheckrc"}
-BINARY = {".pb", ".png", ".ico", ".woff2"}
+BINARY = {".pb", ".png", ".ico", ".woff2", ".xlsx", ".zip"}
 
 
 @cache

@@ -120,6 +120,8 @@ if typing.TYPE_CHECKING:
         UsageGroup,
     )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Adjustment",
     "Admin",

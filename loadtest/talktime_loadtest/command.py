@@ -92,6 +92,7 @@ def run_load(whom: Whom, what: What, pace: Pace, shown: Shown) -> None:
 
     Example: talktime loadtest run --rate 5000 --seconds 60 --target calls.example.com:7788 --token-file operator.token
     """
+    shown.check()
     load, scene = pace.paced(what.load()), what.scene()
     if what.shape == LAST_CENT:
         load = last_cent(load)

@@ -247,6 +247,11 @@ class Shown:
         False
     )
 
+    def check(self) -> None:
+        """Refuses a page that could not be written when the load is over."""
+        if self.report and not os.access(self.report.absolute().parent, os.W_OK):
+            raise BadOption("--report", self.report, "a file in a folder that can be written")
+
 
 @dataclass(frozen=True, slots=True)
 class Judging:

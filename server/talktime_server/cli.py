@@ -1,9 +1,11 @@
 """The `talktime` command: what there is, and where it is. Each group is a file in commands/."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from talktime import __version__
 from talktime_server.commands import (
     accounts,
     advice,
@@ -48,6 +50,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"talktime {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Says which.")
+    ] = False,
+) -> None:
+    pass
+
 
 service.add_to(app)
 doctor.add_to(app)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parseaddr
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,7 +71,7 @@ def _archive_url(text: str) -> str:
     url = urlsplit(_printable(text))
     file = url.scheme == "sqlite" and not url.netloc and len(url.path) > 1
     server = url.scheme == "postgresql" and url.hostname and len(url.path) > 1 and url.port != 0
-    if not (file or server):
+    if not (file or (server and find_spec("asyncpg"))):
         raise ValueError(text)
     return text
 
@@ -161,7 +162,7 @@ TEXT = Kind(_printable, "a printable text")
 STORE_URL = Kind(_store_url, FORMS, _without_password)
 ARCHIVE_URL = Kind(
     _archive_url,
-    "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME",
+    "sqlite:///PATH or, with the extra talktime[postgres], postgresql://USER:PASSWORD@HOST:PORT/NAME",
     _without_password,
 )
 MAIL_URL = Kind(

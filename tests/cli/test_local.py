@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import talktime
 from cli.command import Shell
 from talktime_server.commands.money import decimal_of, micros_of
 from talktime_server.commands.output import talk_time
@@ -38,6 +39,7 @@ def test_the_help_is_there_at_once_and_tells_the_exit_codes(alone: Shell) -> Non
     assert time.monotonic() - began < 5
     assert shown.code == 0
     assert "Exit codes" in shown.out
+    assert alone.run("--version").out == f"talktime {talktime.__version__}\n"
     assert all(command.split()[0] in shown.out for command in COMMANDS)
 
 

@@ -12,7 +12,7 @@ STORE_URLS = (
     "redis://HOST:PORT, unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT "
     "or redis+sentinel://HOST:PORT,HOST:PORT/NAME; rediss for TLS"
 )
-ARCHIVE_URLS = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
+ARCHIVE_URLS = "sqlite:///PATH or, with the extra talktime[postgres], postgresql://USER:PASSWORD@HOST:PORT/NAME"
 MAIL_URLS = (
     "smtps://USER:PASSWORD@HOST:PORT, smtp://USER:PASSWORD@HOST:PORT?starttls, "
     "or smtp://localhost:PORT"

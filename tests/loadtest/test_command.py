@@ -57,6 +57,7 @@ def test_a_tenant_that_there_is_not_is_told_before_the_load(
         (("run", "--seconds", "soon"), "--seconds"),
         (("run", "--tenant", "contoso", "--start"), "--payer"),
         (("run", "--token-file", "not-there"), "--token-file"),
+        (("run", "--report", "not-there/page.html"), "--report"),
         (("targets", "--only", "everything"), "--only"),
         (("targets", "--fsync", "never"), "--fsync"),
     ],

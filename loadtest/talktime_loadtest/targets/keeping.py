@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from talktime import AsyncClient, CallType, Unavailable
+from talktime_loadtest.checking import Account
 from talktime_loadtest.loading import new_run
 from talktime_loadtest.preparing import Scene, Stage, prepare
 from talktime_loadtest.processor import resident_bytes
@@ -84,7 +85,8 @@ async def conserved(bench: Bench) -> Findings:
         reraise=True,
     )
     for service, stage in bench.loaded():
-        for account in (await patiently(books_of, service.service, stage)).values():
+        books: dict[str, Account] = await patiently(books_of, service.service, stage)
+        for account in books.values():
             looked_at += 1
             held_for_nothing = account.held_micros and not account.open_calls
             wrong += bool(held_for_nothing or not account.conserved)

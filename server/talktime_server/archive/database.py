@@ -13,7 +13,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import structlog
@@ -133,8 +132,4 @@ def _file(url: str) -> str:
     _, _, name = rest.partition("/")
     if kind not in ("sqlite", "postgresql") or name in ("", ":memory:"):
         raise ValueError("the archive's URL is sqlite:///PATH or postgresql://HOST/NAME")
-    if kind == "sqlite":
-        return name
-    if find_spec("asyncpg") is None:
-        raise ValueError("the archive's URL needs the extra talktime[postgres]")
-    return ""
+    return name if kind == "sqlite" else ""

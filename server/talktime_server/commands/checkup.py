@@ -55,7 +55,7 @@ def _python() -> Finding:
 def _variables(environ: Mapping[str, str]) -> Finding:
     if unknown := unknown_variables(environ):
         text = f"{', '.join(unknown)}: not a setting"
-        return Finding("settings", Verdict.WARN, text, "see the table in README.md for the names")
+        return Finding("settings", Verdict.WARN, text, "see docs/settings.md for the names")
     return Finding("settings", Verdict.OK, "every TALKTIME_ variable is one")
 
 

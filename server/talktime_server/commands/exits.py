@@ -167,6 +167,7 @@ _HINTS = {
         "UNKNOWN_GATEWAY",
     ): " The operator sets providers up: TALKTIME_STRIPE_KEY_FILE or TALKTIME_BILLING_URL.",
     ("", "UNKNOWN_POLICY"): " `talktime policy list` shows those there are.",
+    ("to_number", "NOT_E164"): " As it is dialled in a country, it needs --region, as --region GB.",
     ("", "EMERGENCY_IN_BATCH"): " Here that is `talktime call authorize`.",
 }
 
@@ -180,7 +181,10 @@ _UNKNOWN = {
         "payer_id",
         "There is no payer {}. `talktime payer list` shows those there are.",
     ),
-    "UNKNOWN_CALL": ("call_id", "There is no call {}: it never was, or is no longer kept."),
+    "UNKNOWN_CALL": (
+        "call_id",
+        "There is no call {}: it never was, or is no longer kept. With --payer and --to it can be settled.",
+    ),
     "UNKNOWN_FUNDING": (
         "funding_id",
         "There is no funding {}. `talktime funds show` names those that are left.",

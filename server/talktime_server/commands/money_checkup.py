@@ -107,7 +107,7 @@ async def payments(settings: Settings) -> AsyncIterator[Finding]:
     """Each payment provider: whether it can be reached and knows us. Charges nothing."""
     found, called = gateways(settings, secret), callers_back(settings)
     if not found:
-        text = "no payment provider is set: credits are added by hand"
+        text = "no payment provider is set in this shell; a service without one has its credits added by hand"
         yield Finding("payments", Verdict.OK, text)
     for name, gateway in found.items():
         yield await _provider(name, gateway)

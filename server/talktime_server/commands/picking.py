@@ -27,7 +27,7 @@ def day_of(text: str) -> date:
 From = Annotated[
     date | None,
     typer.Option(
-        "--from", metavar="DAY", parser=day_of, help="First day (UTC) that calls ended on."
+        "--from", metavar="DAY", parser=day_of, help="First day (UTC) that calls were settled on."
     ),
 ]
 To = Annotated[

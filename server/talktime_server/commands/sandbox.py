@@ -56,7 +56,7 @@ def sandbox(
         try:
             asyncio.run(_run(output, folder / "sandbox-token", port, webhooks))
         except OSError as error:
-            text = f"The sandbox cannot listen on port {port}: {sentence(error)}"
+            text = f"The sandbox cannot listen on port {port}: {sentence(error)} Choose another with --port."
             raise Stop(Exit.FAILED, text) from None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from talktime_server.commands.exits import Exit, Stop, sentence
-from talktime_server.commands.output import Output, line, table
+from talktime_server.commands.output import Output, console, line, table
 from talktime_server.commands.session import OPERATOR_TOKEN, Json, ending
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ def create(
 ) -> None:
     """Makes a token and shows it this once: only its hash is kept.
 
+    A router asks for calls. An admin looks after payers, licences, recharges and notices. An operator may do everything,
+    money and decks included. An auditor reads. All of them may quote, and look at a call.
+
     Example: talktime token create --role router --tenant contoso --name sbc-east
 
     Example: talktime token create --role auditor --tenant "*" --name audit --expires-days 30
@@ -51,8 +54,12 @@ def create(
         text = token_file.create(path, role=_role(role), tenants=tenant, name=name, expires=expires)
         token_id = text.split("_")[1]
         document = {"id": token_id, "token": text, "role": role, "tenants": tenant, "name": name}
-        hint = f"Its id is {token_id}. It is shown this once: put it where {name} finds it."
-        output.show(document, line(text), line(hint, "dim"))
+        hint = (
+            f"This token, whose id is {token_id}, is shown this once: put it where {name} finds it."
+        )
+        output.show(document, line(text))
+        if not as_json:  # beside the answer, so that a shell can take the token alone
+            console(stderr=True).print(line(hint, "dim")())
 
 
 @group.command("list")

@@ -230,13 +230,15 @@ def _ended(call: Call, word: bytes) -> Conflict:
     facts = {"state": call.state.value}
     if word == b"differs":
         facts["field"] = "duration_seconds"
+    seconds = ""
     if call.ending:
+        seconds = str(call.ending.duration_seconds)
         facts |= {
-            "duration_seconds": str(call.ending.duration_seconds),
+            "duration_seconds": seconds,
             "charged_micros": str(call.ending.charged_micros),
         }
     reason, message = {
-        CallState.SETTLED: ("ALREADY_SETTLED", "the call was settled before"),
+        CallState.SETTLED: ("ALREADY_SETTLED", f"the call was settled before, with {seconds} s"),
         CallState.RELEASED: ("ALREADY_RELEASED", "the call was released before"),
         CallState.REFUSED: ("CALL_REFUSED", "the call was refused"),
     }[call.state]

@@ -80,7 +80,7 @@ def _check_admin(checks: Checks, field: str, asked: pb.Admin) -> Admin:
     for number, role in enumerate(asked.roles[:MAX_ROLES]):
         if role not in roles():
             place = f"{field}.roles[{number}]"
-            checks.blame(place, "UNKNOWN_ROLE", "is not an administrator role that hears notices")
+            checks.blame(place, "UNKNOWN_ROLE", f"is none of {', '.join(sorted(roles()))}")
     if asked.language not in ("", *LANGUAGES):
         text = f"is not one of {', '.join(LANGUAGES)}"
         checks.blame(f"{field}.language", "UNKNOWN_LANGUAGE", text)
