@@ -186,13 +186,17 @@ class PriceList:
             self._turn()
 
     async def run(self) -> None:
-        """Looks for changes until cancelled; goes on by what is known while the store is away."""
+        """Looks for changes until cancelled; goes on by what is known while the store is away, and says so once."""
+        told = ""
         while True:
             await asyncio.sleep(PERIOD_S)
             try:
                 await self.refresh()
+                told = ""
             except Failure as failure:
-                log.warning("decks_not_read", reason=failure.reason)
+                if failure.reason != told:
+                    log.warning("decks_not_read", reason=failure.reason)
+                told = failure.reason
 
 
 def _place(decks: dict[Key, Deck], key: Key, deck: Deck | None) -> None:
