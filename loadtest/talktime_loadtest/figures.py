@@ -13,6 +13,7 @@ from talktime_loadtest.buckets import Counts, histogram_of, merged
 from talktime_loadtest.loading import Moment, Told
 
 WARM_UP = 0
+SHORTEST_POINT_S = 0.05
 SHOWN_PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 
 
@@ -166,7 +167,9 @@ def _repeat(moments: list[Moment], generators: int) -> Repeat:
 
 
 def _points(moments: Sequence[Moment]) -> Iterable[Point]:
-    """Moments of the same place in each generator's row are of the same time."""
+    """Moments of the same place in each generator's row are of the same time. What is left of one where a stretch ends
+    is too short to have a rate.
+    """
     rows: dict[int, list[Moment]] = {}
     for moment in moments:
         rows.setdefault(moment.generator, []).append(moment)
@@ -174,6 +177,8 @@ def _points(moments: Sequence[Moment]) -> Iterable[Point]:
     for together in zip(*rows.values(), strict=False):
         took_s = sum(moment.took_s for moment in together) / len(together)
         at_s += took_s
+        if took_s < SHORTEST_POINT_S:
+            continue
         histogram = histogram_of(merged(c for m in together for c in m.latencies.values()))
         yield Point(
             at_s,

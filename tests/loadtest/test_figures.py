@@ -120,5 +120,14 @@ def test_rates_are_those_of_the_measured_stretches() -> None:
     assert len(figures.points) == 6
 
 
+def test_the_end_of_a_stretch_is_no_stall() -> None:
+    """What is left of a moment there has no answers, and says nothing of the rate."""
+    whole = Moment(0, 1, 0.25, 0, {}, {Kind.AUTHORIZE: {500: 50}})
+    told = [whole, Moment(0, 1, 0.001, 0, {}, {})]
+    figures = figures_of(Told(told * 2, []), generators=1)
+    assert [point.per_s for point in figures.points] == [200.0, 200.0]
+    assert figures.points[-1].at_s == pytest.approx(0.501)
+
+
 def _latencies() -> list[dict[int, int]]:
     return [counts_of(list(range(500, 9_000, 7))), {700: 3}]
