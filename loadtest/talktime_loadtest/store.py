@@ -14,6 +14,7 @@ ANSWER_LIMIT_S = 10.0
 DEFAULT_PORT = 6379
 SCHEMES = ("unix", "redis", "redis+cluster")
 LINE_BYTES = 16 * 1024 * 1024
+LOOK_EVERY_S = 0.05
 
 
 class StoreSaid(Exception):
@@ -83,6 +84,12 @@ class StoreFacts:
         except (StoreSaid, ValueError):
             return "AOF, fsync not told"
         return f"AOF, fsync {fsync}"
+
+    async def rested(self, limit_s: float) -> None:
+        """Waits until no process of its own rewrites its AOF. Raises TimeoutError after `limit_s`."""
+        async with asyncio.timeout(limit_s):
+            while (await self.told("persistence")).get("aof_rewrite_in_progress") != "0":
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def cpu_s(self) -> float:
         """Processor time of the store's main thread, where it tells that apart; else of all its threads."""

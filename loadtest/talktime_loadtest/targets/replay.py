@@ -89,11 +89,7 @@ async def _answering(url: str) -> StoreFacts:
 
 async def _keep_writes(store: StoreFacts) -> None:
     await store.ask("CONFIG", "SET", "appendonly", "yes")
-    deadline = time.monotonic() + START_LIMIT_S
-    while (await store.told("persistence")).get("aof_rewrite_in_progress") != "0":
-        if time.monotonic() > deadline:
-            raise TimeoutError("the second store did not begin its AOF")
-        await asyncio.sleep(LOOK_EVERY_S)
+    await store.rested(START_LIMIT_S)
 
 
 async def _overhear(service: Running, stage: Stage, load: Load) -> tuple[list[Words], Figures]:
