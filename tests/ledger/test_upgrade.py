@@ -84,6 +84,21 @@ async def test_nothing_but_the_version_is_looked_at_when_it_is_this_one(store: S
     assert await counts(store) == {}
 
 
+async def test_a_store_of_version_4_gets_the_number_and_nothing_else(store: Store) -> None:
+    """Its accounts are there, and its calls are read as they are."""
+    await upgrade(store)
+    await write_profiles(store)
+    await store.command("SET", keys.stored_version(), 4)
+    before = await contents(store)
+    await upgrade(store)
+    after = await contents(store)
+    assert {name for name in after if before.get(name) != after[name]} == {
+        keys.stored_version().encode()
+    }
+    assert before.keys() == after.keys()
+    assert await version(store) == b"5"
+
+
 @pytest.mark.parametrize("newer", ["6", "12", "2b"])
 async def test_a_newer_store_is_refused_and_left_alone(store: Store, newer: str) -> None:
     await write_old_store(store)
