@@ -18,7 +18,7 @@ from service.conftest import put_decks
 from service.lives import Asking, Lives
 from service.running import Service, until
 from service.site import MINUTE, Site
-from talktime import AsyncClient, RetrySettings, Unavailable
+from talktime import AsyncClient, DeadlineExceeded, RetrySettings, Unavailable
 from talktime_server.config import Engine
 
 T = TypeVar("T")
@@ -109,12 +109,12 @@ async def _asking(stack: AsyncExitStack, service: Service, number: int) -> Askin
 
 
 def _patiently(ask: Callable[[], T]) -> T:
-    """Asks until the last process that was killed is back."""
+    """Asks until the last process that was killed is back, and quick enough again."""
 
     def tried() -> list[T]:
         try:
             return [ask()]
-        except Unavailable:
+        except (Unavailable, DeadlineExceeded):
             return []
 
     return until(tried, HEALING_S)[0]
