@@ -11,9 +11,8 @@ from talktime_server.payments.sandbox import Token
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAID, DECLINED = Outcome.SUCCEEDED, Outcome.DECLINED
-ROUNDS = (
-    40  # of asking after a charge at most: a busy machine is silent more often than its provider
-)
+# Of asking after a charge, at most: a busy machine is silent more often than its provider.
+ROUNDS = 40
 # Token, what the client says, its code, and whether one try is enough.
 ROWS = (
     (Token.APPROVED, PAID, "", True),
