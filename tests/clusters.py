@@ -30,7 +30,7 @@ def free_ports(count: int) -> list[int]:
         port = random.randint(*PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            found.append(port)
+            found += [port] * (port not in found)
     return found
 
 
