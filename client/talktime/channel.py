@@ -24,8 +24,10 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     # With gRPC's own back-off, seconds to minutes, calls still fail long after a restart. With these, one
     # second after a restart no call failed.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # Not a back-off, in spite of its name: how long an attempt to connect may take, with TLS over a long
+    # way to a busy machine too. One that takes longer is given up, and the next is no faster.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     # A peer that vanished without a word is found within 30 s, also between calls.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -1,4 +1,6 @@
-"""A network that hangs up in the middle: after so many bytes, counted one way once it is told to, and only once."""
+"""A bad network: it hangs up in the middle, after so many bytes, counted one way once it is told to, and only once; or it
+is slow to begin.
+"""
 
 import asyncio
 import contextlib
@@ -23,6 +25,7 @@ class CuttingProxy:
         self.armed = False
         self.cuts = 0
         self.target = ""
+        self.late_s = 0.0  # how long the service's first bytes take on each connection
         self._port = port
         self._way = way
         self._left_bytes = left_bytes
@@ -58,7 +61,10 @@ class CuttingProxy:
     async def _carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way
     ) -> None:
+        late_s = self.late_s if way is Way.DOWN else 0.0
         while chunk := await reader.read(CHUNK_BYTES):
+            await asyncio.sleep(late_s)
+            late_s = 0.0
             counted = self.armed and way is self._way and not self.cuts
             if counted and len(chunk) >= self._left_bytes:
                 self.cuts += 1
