@@ -6,13 +6,18 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 import structlog
+from hypothesis import settings
 
 from clusters import ClusterProcess
 
 
 def pytest_configure() -> None:
-    """Looking for cycles after every 700 objects costs a tenth of the suite's time."""
+    """Looking for cycles after every 700 objects costs a tenth of the suite's time; and a busy machine that takes long for
+    an example has not found a fault.
+    """
     gc.set_threshold(20_000, 20, 50)
+    settings.register_profile("house", deadline=None)
+    settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from clusters import Member, asked, free_ports, until
 from stores import StoreProcess, program
 
 NAME = "mymaster"
-DOWN_AFTER_MS = 300
+DOWN_AFTER_MS = 1_000  # a busy machine is not down
 
 
 class SentinelProcess(StoreProcess):
@@ -27,7 +27,7 @@ class SentinelProcess(StoreProcess):
             f"unixsocket {self.socket}",
             f"sentinel monitor {NAME} 127.0.0.1 {self._watched} 1",
             f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}",
-            f"sentinel failover-timeout {NAME} 1000",
+            f"sentinel failover-timeout {NAME} 1500",
         ]
         path = self.folder / "sentinel.conf"
         path.write_text("\n".join(lines) + "\n")
@@ -53,9 +53,9 @@ class WatchedStore:
         await self.primary.process.start()
         await self.replica.process.start()
         await self.sentinel.start()
-        # Else it takes ten seconds to look at them, and eight to tell the old primary.
-        for period in ("INFO-PERIOD", "PING-PERIOD", "PUBLISH-PERIOD"):
-            await self.ask("DEBUG", period, 100)
+        # Else it takes ten seconds to look at them, eight to tell the old primary, and thirty to trust its clock again.
+        for period in ("INFO-PERIOD", "PING-PERIOD", "PUBLISH-PERIOD", "TILT-PERIOD"):
+            await self.ask("DEBUG", period, 200)
         await until(self._watched)
 
     async def copied(self) -> None:

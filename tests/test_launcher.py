@@ -192,8 +192,8 @@ def test_two_at_once_take_turns(launcher: ModuleType, home: Path) -> None:
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == b"held\n"
-        threading.Timer(0.3, holder.kill).start()
         start = time.monotonic()
+        threading.Timer(0.3, holder.kill).start()
         with launcher.alone(str(home)):
             waited = time.monotonic() - start
     assert 0.25 < waited < LIMIT_S

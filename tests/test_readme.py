@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from house import HOUSE
+from talktime import DeadlineExceeded
 from talktime_server import engines
 from talktime_server.config import Engine
 
@@ -145,10 +146,11 @@ def ask_as_json(site: Site, line: str) -> None:
 
 def test_the_python_runs_as_it_stands(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     (text,) = blocks("python")
-    exec(
-        compile(text.replace(PORT, site.port), "README.md", "exec"),
-        {"token": site.environ["TOKEN"]},
-    )
+    program = compile(text.replace(PORT, site.port), "README.md", "exec")
+    for _ in range(5):
+        with suppress(DeadlineExceeded):  # a busy machine may need more than the usual 250 ms
+            exec(program, {"token": site.environ["TOKEN"]})
+            break
     said = capsys.readouterr().out.splitlines()
     assert [line for line in said if not re.fullmatch(r"charged \d+ of USD", line)] == []
     assert len(said) == 1

@@ -132,7 +132,7 @@ def at(document: Any, path: str) -> object:
     return document
 
 
-def until(found: Callable[[], T], within_s: float = 10.0) -> T:
+def until(found: Callable[[], T], within_s: float = 15.0) -> T:
     """What `found` gives once that is true; fails with what it gave last when the time is over."""
     deadline = time.monotonic() + within_s
     pause = threading.Event()

@@ -20,7 +20,8 @@ END_LIMIT_S = 20.0
 def shell(tmp_path: Path) -> Shell:
     """A machine whose temporary folder is ours to look into."""
     (tmp_path / "t").mkdir()
-    return Shell(tmp_path / "state", {"TMPDIR": str(tmp_path / "t")})
+    patient = {"TALKTIME_STORE_TIMEOUT_MS": "1000"}
+    return Shell(tmp_path / "state", {"TMPDIR": str(tmp_path / "t"), **patient})
 
 
 def nothing_is_left(shell: Shell) -> Callable[[], bool]:

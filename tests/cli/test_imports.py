@@ -62,7 +62,7 @@ def test_an_interrupted_import_is_run_again(shell: Shell, tmp_path: Path) -> Non
     file = sheet(tmp_path, *crowd())
     running = shell.start("payer", "import", file)
     with client(shell) as asked:
-        until(lambda: next(asked.list_payers(page_size=1), None))
+        until(lambda: next(asked.list_payers(page_size=1), None), within_s=30)
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=30)
     assert running.returncode in (0, 130)

@@ -36,7 +36,7 @@ def test_the_help_is_there_at_once_and_tells_the_exit_codes(alone: Shell) -> Non
     began = time.monotonic()
     shown = alone.run("--help")
     # Half a second on a quiet machine.
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert shown.code == 0
     assert "Exit codes" in shown.out
     assert alone.run("--version").out == f"talktime {talktime.__version__}\n"

@@ -134,25 +134,25 @@ async def test_a_wait_the_service_asks_for_is_not_begun_when_there_is_no_time_fo
     server: LyingServer, book: Book
 ) -> None:
     retry = status_pb2.RetryInfo()
-    retry.retry_delay.FromSeconds(1)
+    retry.retry_delay.FromSeconds(5)
     away = status_of(Code.UNAVAILABLE, "DRAINING", retry, outcome="NOT_APPLIED")
     server.serve = answering(
         book, lambda o: pb.OperationResult(correlation_id=o.correlation_id, error=away)
     )
-    async with AsyncClient(server.target, "secret", timeout_s=0.5) as hasty:
+    async with AsyncClient(server.target, "secret", timeout_s=2.0) as hasty:
         began_s = time.monotonic()
         _, failed = await asyncio.gather(ask(hasty, 1), failure(hasty, 2))
-    assert time.monotonic() - began_s < 0.5
+    assert time.monotonic() - began_s < 1.9
     assert (type(failed), failed.attempts, len(book.operations)) == (Unavailable, 1, 1)
 
 
 async def test_an_attempt_on_the_stream_has_its_own_limit(server: LyingServer, book: Book) -> None:
     server.serve = answering(book, lambda o: None)
-    limited = RetrySettings(attempt_timeout_s=0.1)
+    limited = RetrySettings(attempt_timeout_s=0.5)
     async with AsyncClient(server.target, "secret", timeout_s=2.0, retry=limited) as client:
         began_s = time.monotonic()
         _, failed = await asyncio.gather(ask(client, 1), failure(client, 2))
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 1.9
     assert (type(failed), failed.outcome) == (DeadlineExceeded, Applied.UNKNOWN)
 
 
@@ -183,7 +183,7 @@ async def test_an_emergency_call_waits_for_no_stream(
     for number in ("112", "911"):
         began_s = time.monotonic()
         assert (await client.authorize("alice", "USER_OUT", number, call_id="help")).authorized
-        assert time.monotonic() - began_s < 0.5
+        assert time.monotonic() - began_s < 1.5
     for caller in crowd:
         caller.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
@@ -196,7 +196,7 @@ async def test_a_service_that_stops_reading_is_left_for_another_stream(
     streams = iter([stuck])
     server.serve = lambda messages, context: next(streams, answering(book))(messages, context)
     long = "x" * 10_000
-    async with AsyncClient(server.target, "secret", timeout_s=0.4) as client:
+    async with AsyncClient(server.target, "secret", timeout_s=1.0) as client:
         await ask(client, 1)
         asks = (
             client.authorize("alice", "USER_OUT", TO, call_id=f"c-{n}", conference_id=long)
@@ -252,7 +252,7 @@ async def test_closing_does_not_wait_for_a_service_that_is_silent(
     server: LyingServer, book: Book
 ) -> None:
     server.serve = answering(book, lambda o: None)
-    client = AsyncClient(server.target, "secret", timeout_s=0.1)
+    client = AsyncClient(server.target, "secret", timeout_s=0.5)
     await asyncio.gather(ask(client, 1), failure(client, 2))
     server.serve = stuck
     began_s = time.monotonic()
@@ -267,7 +267,7 @@ from talktime import AsyncClient
 async def main():
     client = AsyncClient(sys.argv[1], "secret", timeout_s=2.0)
     calls = [asyncio.create_task(client.settle(f"c-{n}", 1)) for n in range(50)]
-    await asyncio.wait(calls, timeout=0.3)
+    await asyncio.wait(calls, timeout=1.5)
 
 asyncio.run(main())
 """

@@ -85,28 +85,29 @@ def test_waits_double_with_jitter_up_to_the_longest() -> None:
 def test_the_deadline_covers_all_attempts(make: Make, server: LyingServer) -> None:
     """The second attempt has only what the first one and the wait have left."""
     server.script = [AWAY, Hangs()]
-    face = make(timeout_s=0.4)
+    face = make(timeout_s=0.9, retry=RetrySettings(first_wait_s=0.2, longest_wait_s=0.2))
     began_s = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         face.authorize("alice", "USER_OUT", "+442079460018")
-    assert time.monotonic() - began_s < 0.6
-    assert server.seen[1].left_s < server.seen[0].left_s <= 0.4 * ROUNDED
+    assert time.monotonic() - began_s < 1.9
+    assert server.seen[1].left_s < server.seen[0].left_s <= 0.9 * ROUNDED
 
 
 def test_a_slow_service_is_not_waited_for(make: Make, server: LyingServer) -> None:
-    server.script = [Hangs()]
+    server.script = [GRANTED, Hangs()]
     face = make(timeout_s=2.0)
+    face.authorize("alice", "USER_OUT", "+442079460018")
     began_s = time.monotonic()
     with pytest.raises(DeadlineExceeded) as caught:
-        face.authorize("alice", "USER_OUT", "+442079460018", timeout_s=0.1)
-    assert time.monotonic() - began_s < 0.5
+        face.authorize("alice", "USER_OUT", "+442079460018", timeout_s=0.5)
+    assert time.monotonic() - began_s < 1.9
     assert caught.value.outcome is talktime.Applied.UNKNOWN
-    assert len(server.seen) == 1
+    assert len(server.seen) == 2
 
 
 def test_an_attempt_has_its_own_limit(make: Make, server: LyingServer) -> None:
-    make(retry=RetrySettings(attempt_timeout_s=0.2)).authorize("alice", "USER_OUT", "+442079460018")
-    assert server.seen[0].left_s <= 0.2 * ROUNDED
+    make(retry=RetrySettings(attempt_timeout_s=1.0)).authorize("alice", "USER_OUT", "+442079460018")
+    assert server.seen[0].left_s <= 1.0 * ROUNDED
 
 
 def test_what_takes_long_by_nature_has_its_time_for_one_attempt(
@@ -120,28 +121,28 @@ def test_what_takes_long_by_nature_has_its_time_for_one_attempt(
 
 
 def test_a_wait_the_service_asks_for_is_kept_or_not_begun(make: Make, server: LyingServer) -> None:
-    """It asks for a second, and the call has half of one: the error comes at once."""
+    """It asks for five seconds, and the call has two: the error comes at once."""
     retry = talktime.v1.status_pb2.RetryInfo()
-    retry.retry_delay.FromSeconds(1)
+    retry.retry_delay.FromSeconds(5)
     server.script = [failing(Code.UNAVAILABLE, "DRAINING", retry, outcome="NOT_APPLIED"), GRANTED]
     began_s = time.monotonic()
     with pytest.raises(Unavailable):
-        make(timeout_s=0.5).authorize("alice", "USER_OUT", "+442079460018")
-    assert time.monotonic() - began_s < 0.5
+        make(timeout_s=2.0).authorize("alice", "USER_OUT", "+442079460018")
+    assert time.monotonic() - began_s < 1.9
     assert len(server.seen) == 1
 
 
 def test_the_default_deadline_is_a_quarter_of_a_second(server: LyingServer) -> None:
     with Client(server.target, "secret") as client:
-        client.authorize("alice", "USER_OUT", "+442079460018")
         client.get_balance()
-    hot, admin = (seen.left_s for seen in server.seen)
+        client.authorize("alice", "USER_OUT", "+442079460018")
+    admin, hot = (seen.left_s for seen in server.seen)
     assert 0 < hot <= 0.25 * ROUNDED < admin <= 2.0 * ROUNDED
 
 
 def test_a_restarted_service_is_found_again_soon(make: Make, server: LyingServer) -> None:
     """Without our reconnect settings the channel would still be backing off for a second and more."""
-    face = make(timeout_s=0.25)
+    face = make(timeout_s=1.0)
     assert face.authorize("alice", "USER_OUT", "+442079460018").authorized
     server.stop()
     for _ in range(8):
@@ -157,7 +158,7 @@ def test_a_restarted_service_is_found_again_soon(make: Make, server: LyingServer
 def _granted(face: Any) -> bool:
     try:
         return bool(face.authorize("alice", "USER_OUT", "+442079460018").authorized)
-    except Unavailable:
+    except (Unavailable, DeadlineExceeded):
         return False
 
 
@@ -197,9 +198,11 @@ async def test_closing_ends_an_awaited_call_under_way(server: LyingServer) -> No
 async def test_a_cancelled_task_is_cancelled_and_asks_no_more(server: LyingServer) -> None:
     server.script = [Hangs()]
     async with AsyncClient(server.target, "secret", timeout_s=2.0) as client:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await client.authorize("alice", "USER_OUT", "+442079460018")
+        asking = asyncio.create_task(client.authorize("alice", "USER_OUT", "+442079460018"))
+        await asyncio.to_thread(_until, lambda: bool(server.seen))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
     assert len(server.seen) == 1
 
 

@@ -14,7 +14,7 @@ from talktime import AsyncClient, Client
 async def target(server: LyingServer) -> AsyncIterator[str]:
     """A way to the server on which its first bytes come late."""
     async with cutting(server.port, Way.UP, 0) as proxy:
-        proxy.late_s = 0.8
+        proxy.late_s = 0.7
         yield proxy.target
 
 

@@ -15,7 +15,7 @@ from stores import StoreProcess, contents
 from talktime_server.failure import Applied, NotFound, StoreAway
 from talktime_server.ledger.operations import Outcome
 
-TIMEOUT_S = 0.3
+TIMEOUT_S = 0.6
 LEGS = ("a", "b", "c")
 
 

@@ -25,7 +25,7 @@ from talktime_server.ledger.upgrade import Upgrade
 from talktime_server.ledger.versions import Versions
 
 CALLS = 5
-SHORT_S = 0.3  # a store's patience
+SHORT_S = 1.0  # a store's patience
 
 
 @pytest_asyncio.fixture

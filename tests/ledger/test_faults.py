@@ -18,9 +18,9 @@ from talktime_server.failure import Applied, NotFound, StoreAway
 from talktime_server.ledger.operations import Funding, Outcome
 from talktime_server.ledger.store import GATHERED, UNDER_WAY
 
-TIMEOUT_S = 0.15
+TIMEOUT_S = 0.5
 # A caller waits for a connection, then for its greeting, then for the answer; the rest is for a busy machine.
-PATIENCE_S = 3 * TIMEOUT_S + 1.0
+PATIENCE_S = 3 * TIMEOUT_S + 4.0
 BROKEN = [Fault.LOSE_ANSWER, Fault.HANG_UP_AFTER, Fault.HANG_UP_BEFORE]
 RAN = {Fault.LOSE_ANSWER, Fault.HANG_UP_AFTER}
 

@@ -125,6 +125,7 @@ async def test_a_late_settle_takes_what_is_left_today(world: World) -> None:
     await world.play(
         """
         set floor_micros=-1000
+        month
         authorize a 600 sources=PLAN+CREDITS     -> granted 600 s, holds 0; 0/0
         wait 721
         authorize b 480 sources=PLAN             -> granted 480 s, holds 0; 0/0

@@ -16,7 +16,7 @@ from talktime_server.ledger.operations import Outcome
 CALLS = 2000
 AT_ONCE = 50
 PRICE = 60
-TIMEOUT_S = 2.0
+TIMEOUT_S = 10.0
 
 Told = Outcome | StoreAway
 

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from itertools import count
 
 import httpx
@@ -55,15 +55,22 @@ async def open_stage(
     *,
     patience: Patience = PATIENCE,
     spacing: Spacing = AT_ONCE,
+    timeout_s: float = TIMEOUT_S,
 ) -> AsyncIterator[Stage]:
     """A stage until the block ends; nothing of it stays open."""
     async with Sandbox(settings) as sandbox:
-        gateways = sandbox.gateways(timeout_s=TIMEOUT_S)
+        gateways = sandbox.gateways(timeout_s=timeout_s)
         payments = Payments(gateways, patience=patience, spacing=spacing)
         try:
             yield Stage(sandbox, gateways, payments)
         finally:
             await payments.close()
+
+
+def unhurried(spacing: Spacing = AT_ONCE) -> AbstractAsyncContextManager[Stage]:
+    """A stage for what is answered: a busy machine does not look like a silent provider."""
+    patience = replace(PATIENCE, attempt_s=5.0, total_s=20.0)
+    return open_stage(patience=patience, spacing=spacing, timeout_s=5.0)
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ async def test_an_answer_that_is_none_has_a_name(
     with pytest.raises(wanted) as caught:
         await stage.gateways[gateway].charge(stage.intent(token, gateway))
     assert type(caught.value) is wanted
-    assert time.monotonic() - began < 3 * TIMEOUT_S
+    assert time.monotonic() - began < 10
     assert caught.value.applied is wanted.outcome
 
 

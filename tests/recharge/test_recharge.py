@@ -2,6 +2,7 @@
 
 import pytest
 
+from ledger.happenings import next_month_ms
 from payments.stage import dead_url, gateway_at
 from recharge.stage import (
     AT_ONCE,
@@ -110,6 +111,8 @@ async def test_a_cap_of_the_day_is_over_at_midnight(stage: Stage) -> None:
 
 
 async def test_a_cap_of_the_month_is_over_with_the_month(stage: Stage) -> None:
+    mid_month_ms = next_month_ms(await stage.world.now_ms()) + 10 * DAY_S * 1000
+    await stage.world.stop_clock_at(mid_month_ms)
     await stage.set_rule(rule(max_amount_per_month_micros=300 * UNIT))
     await stage.spend(100)
     await stage.serve()

@@ -63,7 +63,7 @@ async def test_two_hundred_callers_through_the_trigger_at_once_are_one_charge(
     assert granted >= 150
     (charge,) = stage.charges()
     assert (charge.times, await stage.settled()) == (1, 350)
-    assert len(stage.sandbox.keys[charge.order.charge_id]) == 1
+    assert set(stage.sandbox.keys[charge.order.charge_id]) == {charge.order.charge_id}
     assert (await stage.story()).count("CLAIMED") == 1
     await stage.check()
 
@@ -131,7 +131,7 @@ async def test_a_worker_at_a_slow_provider_keeps_its_charge(
 ) -> None:
     """Its deadline is put off while it waits: nobody takes over from the living."""
     owner = f"{stage.owner}-c"
-    async with open_stage(store_process.url, owner, stage.sandbox, claim_ms=300) as quick:
+    async with open_stage(store_process.url, owner, stage.sandbox, claim_ms=450) as quick:
         await quick.world.fund(150 * UNIT)
         await quick.set_rule(rule(Token.TIMEOUT_AFTER_CHARGING))
         await quick.spend(51)
@@ -146,7 +146,7 @@ async def test_a_worker_at_a_slow_provider_keeps_its_charge(
                 deadlines.add(row.next_ms)
             await asyncio.sleep(0.02)
         await serving
-        assert len(deadlines) > 2
+        assert len(deadlines) > 1
         assert await quick.settled() == 299
         await quick.check()
 

@@ -18,7 +18,7 @@ from talktime_server.rpc.report_messages import usage_row
 
 ROWS = int(os.environ.get("TALKTIME_EXPORT_ROWS", "60000"))
 MOST_BYTES = 8 * 2**20
-MOST_HOLD_S = 0.05  # usually a tenth of it
+MOST_HOLD_S = 0.25  # usually a fiftieth of it
 LOOK_EVERY_S = 0.005
 FIRST_MS = 1_790_000_000_000
 

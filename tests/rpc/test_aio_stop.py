@@ -44,16 +44,16 @@ async def ended(kit: Kit, channel: grpc.aio.Channel) -> str:
     return "OK"
 
 
-@pytest.mark.parametrize("open_s", [0.1, 0.4, 1.3, 1.9])
+@pytest.mark.parametrize("open_s", [0.1, 0.4, 1.2, 1.5])
 async def test_the_next_call_after_an_open_one_is_refused_and_not_cancelled(
     kit: Kit, channels: tuple[AioServer, list[grpc.aio.Channel]], open_s: float
 ) -> None:
     server, callers = channels
 
-    begun: list[bool] = []
+    all_begun = asyncio.Barrier(CALLERS + 1)
 
     async def slow() -> None:
-        begun.append(True)
+        await all_begun.wait()
         await asyncio.sleep(open_s)
 
     async def one_after_the_other(channel: grpc.aio.Channel) -> tuple[str, str]:
@@ -62,8 +62,7 @@ async def test_the_next_call_after_an_open_one_is_refused_and_not_cancelled(
     kit.book.before = slow
     before = len(kit.book.seen)
     asking = [asyncio.create_task(one_after_the_other(each)) for each in callers]
-    while len(begun) < CALLERS:
-        await asyncio.sleep(0.001)
+    await all_begun.wait()
     await server.stop(LIMIT_S)
     ends = Counter(await asyncio.gather(*asking))
     assert ends == {("OK", "UNAVAILABLE"): CALLERS}

@@ -10,7 +10,7 @@ import pytest
 import talktime
 from service.raw import Raw
 from service.running import Running, Served, Service, until
-from service.site import CURRENCY, DECK, LONDON, ROWS, Site
+from service.site import CURRENCY, DECK, LONDON, ROWS, Patient, Site
 from talktime import Client, DeadlineExceeded, Unavailable
 from talktime_server.config import Engine
 from talktime_server.decision import catalog
@@ -83,7 +83,7 @@ def _archive_at_hand(operator: Client) -> bool:
 
 
 def _operator(service: Running) -> Client:
-    return Client(service.address, service.operator, timeout_s=2.0)
+    return Patient(service.address, service.operator, timeout_s=2.0)
 
 
 @pytest.fixture
@@ -131,7 +131,9 @@ def raw(service: Service) -> Iterator[Raw]:
 @pytest.fixture(scope="session")
 def crowd(service: Service) -> Iterator[list[Client]]:
     """Clients on so many connections that every process of the service has some of them."""
-    clients = [Client(service.address, service.router, timeout_s=2.0) for _ in range(CONNECTIONS)]
+    clients: list[Client] = [
+        Patient(service.address, service.router, timeout_s=2.0) for _ in range(CONNECTIONS)
+    ]
     yield clients
     for client in clients:
         client.close()

@@ -30,7 +30,7 @@ LONE = "lone-tenant"  # the only tenant of some tokens
 T = TypeVar("T")
 
 
-def until(found: Callable[[], T], within_s: float = 5.0) -> T:
+def until(found: Callable[[], T], within_s: float = 15.0) -> T:
     """What `found` gives once that is true; fails with what it gave last when the time is over."""
     deadline = time.monotonic() + within_s
     pause = threading.Event()

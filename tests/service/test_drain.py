@@ -9,7 +9,7 @@ from service.site import LONDON, MINUTE, Site
 from talktime import AsyncClient, Authorization, TalktimeError
 
 LONG_PAUSE_MS = 2_500
-PAUSE_MS = 800  # the store's, so that calls are under way when the signal comes
+PAUSE_MS = 1_200  # the store's, so that calls are under way when the signal comes
 UNDER_WAY, MOST_AFTERWARDS = 64, 1_000
 
 

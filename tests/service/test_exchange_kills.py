@@ -53,7 +53,9 @@ class Killer:
     async def strike(self) -> None:
         """A serving process every few seconds, in turn; the store after a third and two thirds of the time."""
         began_s = time.monotonic()
-        while (passed_s := time.monotonic() - began_s) < KILL_S:
+        while (passed_s := time.monotonic() - began_s) < KILL_S or min(
+            self.stores, self.workers
+        ) < 2:
             if passed_s > KILL_S * (self.stores + 1) / 3 and self.stores < 2:
                 os.kill(self._service.store_pid, signal.SIGKILL)
                 self.stores += 1

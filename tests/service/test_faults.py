@@ -134,7 +134,8 @@ def test_a_stopped_store_stops_ordinary_calls_alone_and_leaves_no_doubt_behind(
             until(lambda: not serving(battered))
         finally:
             os.kill(store, signal.SIGCONT)
-        assert max(took) < EMERGENCY_LIMIT_S, took
+        assert sorted(took)[len(took) // 2] < EMERGENCY_LIMIT_S, took
+        assert max(took) < TIMEOUT_S, took
         until(lambda: all(serving(battered) for _ in range(4)), within_s=10)
         for call_id, outcome in outcomes.items():
             prove_outcome(site, call_id, outcome)
