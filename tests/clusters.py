@@ -4,7 +4,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -70,9 +70,11 @@ class Member:
 
 
 class ClusterProcess:
-    """Three primaries with a third of the slots each; a shard whose primary is away takes no other along."""
+    """Three primaries with a third of the slots each; a shard whose primary is away takes no other along. They tell of the
+    ports of their doors, where they have some.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, doors: Sequence[int] = ()) -> None:
         ports = free_ports(2 * PRIMARIES)
         self.members = [
             Member(
@@ -81,8 +83,11 @@ class ClusterProcess:
                 cluster_port=str(bus),
                 cluster_node_timeout="2000",
                 cluster_require_full_coverage="no",
+                cluster_announce_port=str(door),
             )
-            for port, bus in zip(ports[:PRIMARIES], ports[PRIMARIES:], strict=True)
+            for port, bus, door in zip(
+                ports[:PRIMARIES], ports[PRIMARIES:], doors or ports[:PRIMARIES], strict=True
+            )
         ]
         self._buses = ports[PRIMARIES:]
 

@@ -1,5 +1,6 @@
 """A store that Sentinels watch over: a primary, a replica and one Sentinel, all real."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -34,14 +35,20 @@ class SentinelProcess(StoreProcess):
         return [*program(), str(path), "--sentinel"]
 
 
-class WatchedStore:
-    """A primary with a replica, and who says which is which."""
+def _replicating(port: int) -> dict[str, str]:
+    shown = {"replica_announce_ip": "127.0.0.1", "replica_announce_port": str(port)}
+    return {**shown, "repl_diskless_sync_delay": "0"}
 
-    def __init__(self) -> None:
+
+class WatchedStore:
+    """A primary with a replica, and who says which is which. They are known by the ports of their doors, where they have some."""
+
+    def __init__(self, doors: Sequence[int] = ()) -> None:
         first, second, self._port = free_ports(3)
-        self.primary = Member(first, repl_diskless_sync_delay="0")
-        self.replica = Member(second, replicaof=f"127.0.0.1 {first}", repl_diskless_sync_delay="0")
-        self.sentinel = SentinelProcess(self._port, first)
+        one, two = doors or (first, second)
+        self.primary = Member(first, **_replicating(one))
+        self.replica = Member(second, **_replicating(two), replicaof=f"127.0.0.1 {one}")
+        self.sentinel = SentinelProcess(self._port, one)
 
     @property
     def url(self) -> str:

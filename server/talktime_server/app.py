@@ -155,6 +155,7 @@ async def open_app(settings: Settings) -> App:
     """
     ground = _Ground.of(settings)
     store = ground.store
+    await store.reach()
     await _refuse_unsafe(store)
     await Upgrade(store, catalog.counted_licenses).run()
     decks, plan = Decks(store), catalog.number_plan()

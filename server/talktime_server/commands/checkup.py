@@ -174,7 +174,8 @@ async def _ask(store: Store, what: str) -> AsyncIterator[Finding]:
         skew_s = await _skew_s(store)
     except Failure as failure:
         advice = "start it, or name another with TALKTIME_STORE_URL"
-        yield Finding("store", Verdict.BAD, f"{what}: {failure.message}", advice)
+        why = f" ({failure.__cause__})" if failure.__cause__ else ""
+        yield Finding("store", Verdict.BAD, f"{what}: {failure.message}{why}", advice)
         return
     for trouble in troubles:
         verdict = Verdict.BAD if trouble.fatal else Verdict.WARN

@@ -138,9 +138,15 @@ class Cluster:
 
     async def everywhere(self, *ask: Any) -> list[Any]:
         """The answer of every primary that can be asked."""
+        return await self._of_all(lambda server: server.command(*ask))
+
+    async def reach(self) -> None:
+        """Connects to every primary that can be reached."""
+        await self._of_all(Server.reach)
+
+    async def _of_all(self, question: Callable[[Server], Awaitable[Any]]) -> list[Any]:
         servers = [self._server(self._homes[tag]) for tag in await self._primaries()]
-        asked = (server.command(*ask) for server in servers)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        answers = await asyncio.gather(*map(question, servers), return_exceptions=True)
         failed = [each for each in answers if isinstance(each, BaseException)]
         for failure in failed:
             if len(failed) == len(answers) or not isinstance(failure, StoreAway):

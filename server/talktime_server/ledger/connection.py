@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import hiredis
 from redis import exceptions as redis_errors
@@ -37,6 +37,7 @@ REFUSALS = (
 NOT_SENT = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
 Answers = asyncio.Future[Any]
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -75,6 +76,23 @@ def refused(text: str) -> Failure:
     broken = Broken("STORE_ERROR", "the store answered with an error", applied=Applied.UNKNOWN)
     broken.__cause__ = redis_errors.ResponseError(text)
     return broken
+
+
+async def in_time(making: asyncio.Future[T], timeout_s: float) -> T:
+    """A connection that is just made, if it is there in time; else it goes on, for the next who asks: begun anew each
+    time, it might never be done. Raises the driver's TimeoutError.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.shield(making)
+    except TimeoutError as late:
+        text = f"not connected within {timeout_s:g} s"
+        raise redis_errors.TimeoutError(text) from late
+
+
+def slow(failure: StoreAway) -> bool:
+    """Whether the store may only have been late."""
+    return isinstance(failure.__cause__, redis_errors.TimeoutError)
 
 
 class Connection:
@@ -125,12 +143,14 @@ class Connection:
             await asyncio.wait(self._ending)
 
     async def _reconnected(self) -> "_Wire":
-        """The new connection; those who wait for it together wait for one, in their order."""
+        """The new connection; those who wait for it together wait for one, in their order, and no longer than
+        for an answer.
+        """
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._open())
             self._connecting.add_done_callback(self._connected)
         try:
-            return await asyncio.shield(self._connecting)
+            return await in_time(self._connecting, self._timeout_s)
         except NOT_SENT as error:
             raise away("the store cannot be reached") from error
 

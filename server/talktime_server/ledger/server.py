@@ -8,23 +8,67 @@ is now, who are asked at each connect.
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, SSLConnection, parse_url
+from redis.asyncio.connection import (
+    AbstractConnection,
+    RedisSSLContext,
+    SSLConnection,
+    parse_url,
+)
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from talktime_server.failure import StoreAway
-from talktime_server.ledger.connection import Connection, Refused, away, packed
+from talktime_server.ledger.connection import Connection, Refused, away, in_time, packed
 from talktime_server.ledger.store_url import Address, StoreUrl
 
 CONNECTIONS = 16
+CONNECT_S = 2.0  # for TLS, name and password on a busy machine: more than an answer may take
+SENTINEL_CONNECT_S = 0.5  # before the next one is asked
 
 Ask = Sequence[Any]  # a command and its arguments
-Pool = BlockingConnectionPool
+
+
+class Pool(BlockingConnectionPool):
+    """As the driver's own, but nobody waits longer for a connection than for an answer."""
+
+    def __init__(self, *, timeout: float, **options: Any) -> None:
+        super().__init__(timeout=timeout, **options)
+        self._patience_s = timeout
+        self._making: dict[AbstractConnection, asyncio.Task[None]] = {}
+        self._tls: RedisSSLContext | None = None
+
+    def make_connection(self) -> AbstractConnection:
+        """With one context for all: to make one takes tens of milliseconds, in which nobody is served."""
+        connection: AbstractConnection = super().make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+        if isinstance(connection, SSLConnection):
+            self._tls = connection.ssl_context = self._tls or connection.ssl_context
+        return connection
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Makes one, or joins those who do."""
+        if connection not in self._making:
+            making = asyncio.create_task(super().ensure_connection(connection))
+            self._making[connection] = making
+            making.add_done_callback(partial(self._made, connection))
+        await in_time(self._making[connection], self._patience_s)
+
+    def _made(self, connection: AbstractConnection, making: asyncio.Task[None]) -> None:
+        del self._making[connection]
+        if not making.cancelled():
+            making.exception()  # who waits has heard of it
+
+    async def aclose(self) -> None:
+        """Hangs up."""
+        for making in (tasks := list(self._making.values())):
+            making.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await super().aclose()
 
 
 def pool_at(url: StoreUrl, timeout_s: float, address: Address | None = None) -> Pool:
@@ -32,7 +76,7 @@ def pool_at(url: StoreUrl, timeout_s: float, address: Address | None = None) -> 
     options = _options(url.server, timeout_s)
     if address:
         options["host"], options["port"] = address
-    return BlockingConnectionPool(max_connections=CONNECTIONS, timeout=timeout_s, **options)
+    return Pool(max_connections=CONNECTIONS, timeout=timeout_s, **options)
 
 
 def pool_by_sentinels(url: StoreUrl, timeout_s: float) -> Pool:
@@ -42,6 +86,7 @@ def pool_by_sentinels(url: StoreUrl, timeout_s: float) -> Pool:
     secure = issubclass(options.pop("connection_class", object), SSLConnection)
     own = ("db", "username", "password")
     theirs = {name: value for name, value in options.items() if name not in own}
+    theirs["socket_connect_timeout"] = max(timeout_s, SENTINEL_CONNECT_S)
     theirs |= {name.removeprefix("sentinel_"): value for name, value in url.sentinel_options}
     sentinel = Sentinel(url.addresses, sentinel_kwargs={**theirs, "ssl": secure})  # type: ignore[no-untyped-call]  # redis-py leaves it bare
     return _PrimaryPool(  # type: ignore[no-untyped-call]  # redis-py leaves it bare
@@ -57,14 +102,14 @@ def pool_by_sentinels(url: StoreUrl, timeout_s: float) -> Pool:
 def _options(url: str, timeout_s: float) -> dict[str, Any]:
     return {
         "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
+        "socket_connect_timeout": max(timeout_s, CONNECT_S),
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         **parse_url(url),
     }
 
 
-class _PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
+class _PrimaryPool(SentinelConnectionPool, Pool):
     """As the driver's own for Sentinels, which refuses where this one waits for a free connection."""
 
     async def aclose(self) -> None:
@@ -81,7 +126,7 @@ class Server:
         self._scripts = Connection(self._connect, timeout_s=timeout_s)
 
     async def _connect(self) -> AbstractConnection:
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
+        connection = self._pool.make_connection()
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
         return connection
 
@@ -145,6 +190,11 @@ class Server:
         with _driver_failures(), _heard_cancellation():
             answers = await pipeline.execute(raise_on_error=False)
         return [_refused(each) if isinstance(each, RedisError) else each for each in answers]
+
+    async def reach(self) -> None:
+        """Connects, in both ways."""
+        await self.command("PING")
+        await self._scripts.ask(packed("PING"))
 
     async def everywhere(self, *ask: Any) -> list[Any]:
         """The answer of every primary."""

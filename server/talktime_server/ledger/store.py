@@ -8,6 +8,7 @@ and says so.
 
 import asyncio
 import hashlib
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from typing import Any, TypeVar
 from talktime_server.failure import Failure, StoreAway
 from talktime_server.ledger import keys
 from talktime_server.ledger.cluster import Cluster
-from talktime_server.ledger.connection import Refused, away, packed, refused, silent
-from talktime_server.ledger.server import Server, pool_at, pool_by_sentinels
+from talktime_server.ledger.connection import Refused, away, packed, refused, silent, slow
+from talktime_server.ledger.server import CONNECT_S, Server, pool_at, pool_by_sentinels
 from talktime_server.ledger.store_url import Kind, StoreUrl
 
 BATCH = 100  # operations in one script call at most, so that none holds the store long
@@ -224,6 +225,19 @@ class Store:
             return await self._servers.evaluate(script.text, ask, names[0])
         except Refused as error:
             raise refused(str(error)) from error
+
+    async def reach(self) -> None:
+        """Connects for the first time, which may take longer than an answer. Raises StoreAway."""
+        end_s = time.monotonic() + CONNECT_S
+        while True:
+            try:
+                await self._servers.reach()
+                return
+            except Refused as error:
+                raise refused(str(error)) from error
+            except StoreAway as failure:
+                if not slow(failure) or time.monotonic() > end_s:
+                    raise
 
     async def probe(self) -> None:
         """Writes a mark, to see whether the store takes writes: of a cluster, any part of it. Raises

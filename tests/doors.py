@@ -1,0 +1,98 @@
+"""Doors with TLS before stores, whose own program may have none: what comes in secured goes on plainly, and so does what
+comes in plainly, as the servers of one store ask each other.
+"""
+
+import asyncio
+import socket
+import ssl
+from contextlib import closing, suppress
+from pathlib import Path
+
+TLS_BEGINS = b"\x16"
+CHUNK_BYTES = 1 << 16
+LOOK_EVERY_S = 0.002
+
+
+class Door:
+    """A port before a store's socket; `secured` and `plain` count who came in how, and `late_s` is how long each waits first."""
+
+    def __init__(self, port: int, inside: Path, context: ssl.SSLContext) -> None:
+        self.port = port
+        self.secured = self.plain = 0
+        self.late_s = 0.0
+        self._inside = inside
+        self._context = context
+        self._visits: set[asyncio.Task[None]] = set()
+        self._listening = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        """Nobody comes in any more."""
+        self._listening.cancel()
+        await asyncio.wait([self._listening])
+        await self.put_out()
+
+    async def put_out(self) -> None:
+        """Hangs up on everybody."""
+        visits = list(self._visits)
+        for visit in visits:
+            visit.cancel()
+        await asyncio.gather(*visits, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        with closing(socket.create_server(("127.0.0.1", self.port))) as door:
+            door.setblocking(False)
+            while True:
+                caller, _ = await asyncio.get_running_loop().sock_accept(door)
+                visit = asyncio.create_task(self._visit(caller))
+                self._visits.add(visit)
+                visit.add_done_callback(self._visits.discard)
+
+    async def _visit(self, caller: socket.socket) -> None:
+        with suppress(OSError):
+            secured = await _first_byte(caller) == TLS_BEGINS
+            await asyncio.sleep(self.late_s)
+            self.secured, self.plain = self.secured + secured, self.plain + (not secured)
+            reader, writer = await _streams(caller, self._context if secured else None)
+            try:
+                await self._carry_both(reader, writer)
+            finally:
+                writer.close()
+
+    async def _carry_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_unix_connection(self._inside)
+        ways = [
+            asyncio.create_task(_carry(reader, questions)),
+            asyncio.create_task(_carry(answers, writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            questions.close()
+
+
+async def _first_byte(caller: socket.socket) -> bytes:
+    """What a caller begins with; it stays to be read."""
+    while True:
+        try:
+            return caller.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _streams(
+    caller: socket.socket, context: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(lambda: protocol, caller, ssl=context)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(CHUNK_BYTES):
+        writer.write(chunk)
+        await writer.drain()
