@@ -25,6 +25,7 @@ TIMEOUT_S = 0.7
 DOLLARS_50 = 50_000_000
 SETTINGS = SandboxSettings(slow_s=1.1 * TIMEOUT_S, hang_s=20.0)
 PATIENCE = Patience(tries=3, attempt_s=TIMEOUT_S, total_s=5.0, first_wait_s=0.1, longest_wait_s=0.4)
+UNHURRIED = replace(PATIENCE, attempt_s=5.0, total_s=20.0)
 AT_ONCE = Spacing(gap_s=0.0, failures=1000)
 _numbers = count(1)
 
@@ -48,6 +49,16 @@ class Stage:
         charged = self.sandbox.charges.get(intent.charge_id)
         return charged.times if charged else 0
 
+    @asynccontextmanager
+    async def unhurried_payments(self) -> AsyncIterator[Payments]:
+        """Another client, to whom a busy machine does not look like a silent provider."""
+        gateways = self.sandbox.gateways(timeout_s=UNHURRIED.attempt_s)
+        payments = Payments(gateways, patience=UNHURRIED, spacing=AT_ONCE)
+        try:
+            yield payments
+        finally:
+            await payments.close()
+
 
 @asynccontextmanager
 async def open_stage(
@@ -69,8 +80,7 @@ async def open_stage(
 
 def unhurried(spacing: Spacing = AT_ONCE) -> AbstractAsyncContextManager[Stage]:
     """A stage for what is answered: a busy machine does not look like a silent provider."""
-    patience = replace(PATIENCE, attempt_s=5.0, total_s=20.0)
-    return open_stage(patience=patience, spacing=spacing, timeout_s=5.0)
+    return open_stage(patience=UNHURRIED, spacing=spacing, timeout_s=UNHURRIED.attempt_s)
 
 
 @asynccontextmanager

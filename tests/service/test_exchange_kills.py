@@ -57,7 +57,7 @@ class Killer:
             self.stores, self.workers
         ) < 2:
             if passed_s > KILL_S * (self.stores + 1) / 3 and self.stores < 2:
-                os.kill(self._service.store_pid, signal.SIGKILL)
+                await asyncio.to_thread(self._service.kill_store)
                 self.stores += 1
             elif passed_s > WORKER_PERIOD_S * (self.workers + 1):
                 self._kill_worker()

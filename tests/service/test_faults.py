@@ -82,7 +82,7 @@ async def test_a_killed_store_loses_nothing_that_was_answered(battered: Service)
     load, store = Load(site, CALLS), battered.store_pid
 
     async def kill() -> None:
-        os.kill(store, signal.SIGKILL)
+        await asyncio.to_thread(battered.kill_store)
 
     await load.run(kill)
     await asyncio.to_thread(until, lambda: battered.store_pid != store, 15)
