@@ -14,7 +14,9 @@ LOOK_EVERY_S = 0.002
 
 
 class Door:
-    """A port before a store's socket; `secured` and `plain` count who came in how, and `late_s` is how long each waits first."""
+    """A port before a store's socket; `secured` and `plain` count who came in how. Each waits `late_s` to be let in, and so long
+    for what the store says first.
+    """
 
     def __init__(self, port: int, inside: Path, context: ssl.SSLContext) -> None:
         self.port = port
@@ -62,7 +64,7 @@ class Door:
         answers, questions = await asyncio.open_unix_connection(self._inside)
         ways = [
             asyncio.create_task(_carry(reader, questions)),
-            asyncio.create_task(_carry(answers, writer)),
+            asyncio.create_task(_carry(answers, writer, self.late_s)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +94,11 @@ async def _streams(
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _carry(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, late_s: float = 0.0
+) -> None:
     while chunk := await reader.read(CHUNK_BYTES):
+        await asyncio.sleep(late_s)
+        late_s = 0.0
         writer.write(chunk)
         await writer.drain()

@@ -61,8 +61,10 @@ class WatchedStore:
         await self.replica.process.start()
         await self.sentinel.start()
         # Else it takes ten seconds to look at them, eight to tell the old primary, and thirty to trust its clock again.
-        for period in ("INFO-PERIOD", "PING-PERIOD", "PUBLISH-PERIOD", "TILT-PERIOD"):
+        for period in ("INFO-PERIOD", "PUBLISH-PERIOD", "TILT-PERIOD"):
             await self.ask("DEBUG", period, 200)
+        # Five of these is how old its look at a replica may be that it promotes, and it looks once a second then.
+        await self.ask("DEBUG", "PING-PERIOD", 400)
         await until(self._watched)
 
     async def copied(self) -> None:

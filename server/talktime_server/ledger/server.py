@@ -53,10 +53,17 @@ class Pool(BlockingConnectionPool):
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         """Makes one, or joins those who do."""
         if connection not in self._making:
-            making = asyncio.create_task(super().ensure_connection(connection))
+            making = asyncio.create_task(self._make(connection))
             self._making[connection] = making
             making.add_done_callback(partial(self._made, connection))
         await in_time(self._making[connection], self._patience_s)
+
+    async def _make(self, connection: AbstractConnection) -> None:
+        connection.socket_timeout = CONNECT_S  # for the answers to name and password
+        try:
+            await super().ensure_connection(connection)
+        finally:
+            connection.socket_timeout = self._patience_s
 
     def _made(self, connection: AbstractConnection, making: asyncio.Task[None]) -> None:
         del self._making[connection]
@@ -127,6 +134,7 @@ class Server:
 
     async def _connect(self) -> AbstractConnection:
         connection = self._pool.make_connection()
+        connection.socket_timeout = CONNECT_S
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it bare
         return connection
 
@@ -193,8 +201,10 @@ class Server:
 
     async def reach(self) -> None:
         """Connects, in both ways."""
-        await self.command("PING")
-        await self._scripts.ask(packed("PING"))
+        both = (self.command("PING"), self._scripts.ask(packed("PING")))
+        for answer in await asyncio.gather(*both, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
 
     async def everywhere(self, *ask: Any) -> list[Any]:
         """The answer of every primary."""
