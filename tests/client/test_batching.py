@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -192,7 +193,7 @@ async def test_an_emergency_call_waits_for_no_stream(
 async def test_a_service_that_stops_reading_is_left_for_another_stream(
     server: LyingServer, book: Book
 ) -> None:
-    """What it had been sent is in doubt, what it had not was not applied, and the next calls are answered."""
+    """What it had been sent is in doubt, what it had not was answered by the other or not applied, and the next calls are."""
     streams = iter([stuck])
     server.serve = lambda messages, context: next(streams, answering(book))(messages, context)
     long = "x" * 10_000
@@ -205,7 +206,12 @@ async def test_a_service_that_stops_reading_is_left_for_another_stream(
         ended = await asyncio.gather(*asks, return_exceptions=True)
         late = [e for e in ended if isinstance(e, DeadlineExceeded)]
         assert len(late) + sum(getattr(e, "authorized", False) for e in ended) == 1_500
-        assert {e.outcome for e in late} == {Applied.UNKNOWN, Applied.NOT_APPLIED}
+        outcomes = [e.outcome for e in late]
+        assert set(outcomes) <= {Applied.UNKNOWN, Applied.NOT_APPLIED}
+        assert 0 < outcomes.count(Applied.UNKNOWN) <= batching.MOST_IN_FLIGHT
+        while server.streams < 2:  # a loop that was late itself blames no stream
+            with suppress(DeadlineExceeded):
+                await granted(client, range(20))
         await granted(client, range(20))
     assert server.streams == 2
 
