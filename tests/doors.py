@@ -8,6 +8,8 @@ import ssl
 from contextlib import closing, suppress
 from pathlib import Path
 
+from both_ways import both_ways
+
 TLS_BEGINS = b"\x16"
 CHUNK_BYTES = 1 << 16
 LOOK_EVERY_S = 0.002
@@ -62,16 +64,9 @@ class Door:
 
     async def _carry_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, questions = await asyncio.open_unix_connection(self._inside)
-        ways = [
-            asyncio.create_task(_carry(reader, questions)),
-            asyncio.create_task(_carry(answers, writer, self.late_s)),
-        ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await both_ways(_carry(reader, questions), _carry(answers, writer, self.late_s))
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
             questions.close()
 
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
 
+from both_ways import both_ways
+
 CHUNK_BYTES = 1 << 16
 
 
@@ -37,16 +39,11 @@ class CuttingProxy:
         assert line is not None
         self._lines.add(line)
         service, out = await asyncio.open_connection("127.0.0.1", self._port)
-        ways = [
-            asyncio.create_task(self._carry(reader, out, Way.UP)),
-            asyncio.create_task(self._carry(service, writer, Way.DOWN)),
-        ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await both_ways(
+                self._carry(reader, out, Way.UP), self._carry(service, writer, Way.DOWN)
+            )
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
             await _hang_up(writer)
             await _hang_up(out)
             self._lines.discard(line)

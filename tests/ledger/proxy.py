@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 
+from both_ways import both_ways
+
 CHUNK = 1 << 16
 SCRIPT = b"EVALSHA"
 
@@ -68,13 +70,9 @@ class _Line:
 
     async def carry(self, caller: asyncio.StreamReader, store: asyncio.StreamReader) -> None:
         """Carries both ways until one side ends."""
-        ways = [asyncio.create_task(self.up(caller)), asyncio.create_task(self.down(store))]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await both_ways(self.up(caller), self.down(store))
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
             await _close(self._caller)
             await _close(self._store)
 

@@ -237,7 +237,11 @@ async def test_one_deck_is_kept_ahead_and_a_later_plan_takes_its_place(
     await decks.activate(names[2], 1, scope, from_ms=2 * soon_ms)
     assert await versions(decks, scope) == [names[0], names[2]]
     await decks.activate(names[3], 1, scope)
-    assert (await versions(decks, scope))[-2:] == [names[3], names[2]]
+    # The old one is there until the new one has begun, which may be by now.
+    assert await versions(decks, scope) in (
+        [names[0], names[3], names[2]],
+        [names[3], names[2]],
+    )
     stored = {deck.deck_version: deck for deck in await decks.stored()}
     assert stored[names[2]].scopes == (InScope(scope, 2 * soon_ms),)
     assert not stored[names[2]].active
@@ -259,7 +263,7 @@ async def test_a_deck_out_of_force_takes_what_was_planned_with_it(
     await decks.activate(names[1], 1, scope, from_ms=await now_ms(decks) + DAY_MS)
     await pass_time(world, scope)
     await decks.deactivate(scope)
-    assert (await versions(decks, scope))[-1] == ""
+    assert await versions(decks, scope) in ([names[1], ""], [""])
     await pass_time(world, scope)
     assert await versions(decks, scope) == [""]
     out_of_force = await timeline(decks, scope)

@@ -6,6 +6,7 @@ import pytest
 
 from payments.stage import DOLLARS_50, GATEWAYS, Stage, open_stage, unhurried
 from talktime_server.payments.gateway import Intent, Outcome, Result
+from talktime_server.payments.payments import Payments
 from talktime_server.payments.sandbox import Token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,6 +41,9 @@ ROWS = (
 )
 
 
+ONCE = {row[0] for row in ROWS if row[3]}
+
+
 async def test_every_token_has_its_row() -> None:
     assert {row[0] for row in ROWS} == set(Token)
 
@@ -65,16 +69,20 @@ async def test_each_sandbox_card_ends_as_its_token_says(
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize("token", Token)
 async def test_reconciling_gives_the_same_answer_and_takes_nothing_more(
-    stage: Stage, gateway: str, token: Token
+    gateway: str, token: Token
 ) -> None:
     """Semantics 52: the same key again, however the first try ended."""
-    intent = stage.intent(token, gateway)
-    first = await stage.payments.charge(intent)
-    async with stage.unhurried_payments() as patient:
+    async with (
+        unhurried() if token in ONCE else open_stage() as stage,
+        stage.unhurried_payments() as patient,
+    ):
+        intent = stage.intent(token, gateway)
+        first = await stage.payments.charge(intent)
         again = await patient.reconcile(intent, first_tried_ms_ago=1000)
         late = await patient.reconcile(intent, first_tried_ms_ago=25 * 3600 * 1000)
     assert _told(again) == _told(late)
-    assert first.outcome is Outcome.UNKNOWN or _told(first) == _told(late)
+    # A busy machine may be silent as long as a bad provider, but not as long as a patient client waits.
+    assert _told(first) == _told(late) or (token not in ONCE and first.outcome is Outcome.UNKNOWN)
     assert stage.times(intent) <= 1
     assert set(stage.sandbox.keys[intent.charge_id]) == {intent.charge_id}
 
@@ -106,8 +114,17 @@ async def test_two_workers_that_charge_the_same_intent_take_one_sum(
         assert stage.times(intent) == 1
         assert {each.outcome for each in told} <= {Outcome.SUCCEEDED, Outcome.UNKNOWN}
         async with stage.unhurried_payments() as patient:
-            settled = await patient.reconcile(intent, first_tried_ms_ago=0)
+            again = await patient.reconcile(intent, first_tried_ms_ago=0)
+            settled = await _asked_after(patient, intent, again)
         assert settled.outcome is Outcome.SUCCEEDED
+
+
+async def _asked_after(patient: Payments, intent: Intent, result: Result) -> Result:
+    """A crowd turns some away, and one may still be at work: they are asked after by and by, as the worker does."""
+    for _ in range(ROUNDS):
+        if result.outcome is not PAID:
+            result = await patient.reconcile(intent, first_tried_ms_ago=0)
+    return result
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
@@ -119,11 +136,8 @@ async def test_a_hundred_charges_with_every_fault_among_them_are_a_hundred_charg
     told = await asyncio.gather(*(stage.payments.charge(each) for each in intents))
     async with stage.unhurried_payments() as patient:
         for intent, result in zip(intents, told, strict=True):
-            # A crowd turns some away with a 5xx: they are asked after by and by, as the worker does.
-            for _ in range(ROUNDS):
-                if result.outcome is not PAID:
-                    result = await patient.reconcile(intent, first_tried_ms_ago=0)
-            assert result.outcome is PAID
+            settled = await _asked_after(patient, intent, result)
+            assert settled.outcome is PAID
             assert stage.times(intent) == 1
 
 

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator
 from itertools import count
 
+import pytest
 import pytest_asyncio
 
-from recharge.stage import SETTINGS, Stage, open_stage
+from recharge.stage import PATIENCE, SETTINGS, Stage, open_stage
 from stores import StoreProcess
 from talktime_server.payments.sandbox import Sandbox
 
@@ -24,11 +25,14 @@ async def store_process() -> AsyncIterator[StoreProcess]:
 
 
 @pytest_asyncio.fixture
-async def stage(store_process: StoreProcess) -> AsyncIterator[Stage]:
-    """A tenant with 150 units of credit and no rule yet, beside a sandbox."""
+async def stage(
+    request: pytest.FixtureRequest, store_process: StoreProcess
+) -> AsyncIterator[Stage]:
+    """A tenant with 150 units of credit and no rule yet, beside a sandbox; the parameter is the patience with it."""
+    owner, patience = f"recharged{next(_numbers)}", getattr(request, "param", PATIENCE)
     async with (
         Sandbox(SETTINGS) as sandbox,
-        open_stage(store_process.url, f"recharged{next(_numbers)}", sandbox) as stage,
+        open_stage(store_process.url, owner, sandbox, patience=patience) as stage,
     ):
         await stage.world.fund(150 * stage.unit)
         yield stage

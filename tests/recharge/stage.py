@@ -26,6 +26,7 @@ UNIT = 1_000_000
 TIMEOUT_S = 0.6
 SETTINGS = SandboxSettings(slow_s=1.1 * TIMEOUT_S, hang_s=20.0)
 PATIENCE = Patience(tries=3, attempt_s=TIMEOUT_S, total_s=5.0, first_wait_s=0.1, longest_wait_s=0.4)
+UNHURRIED = replace(PATIENCE, attempt_s=5.0, total_s=20.0)  # a busy machine is no silent provider
 AT_ONCE = Spacing(gap_s=0.0, failures=10_000)
 CUSTOMER = "cus_sandbox"
 HOUR_S = 3600

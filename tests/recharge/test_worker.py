@@ -5,7 +5,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from recharge.stage import UNIT, Stage, charging_of, open_stage, rule
+import pytest
+
+from recharge.stage import UNHURRIED, UNIT, Stage, charging_of, open_stage, rule
 from stores import StoreProcess
 from talktime_server.ledger import keys
 from talktime_server.ledger.recharge_rows import Step
@@ -47,6 +49,7 @@ async def recharged(stage: Stage) -> bool:
     return await stage.state() == "ARMED" and len(stage.charges()) > 0
 
 
+@pytest.mark.parametrize("stage", [UNHURRIED], indirect=True, ids=["unhurried"])
 async def test_two_hundred_callers_through_the_trigger_at_once_are_one_charge(
     stage: Stage,
 ) -> None:
@@ -63,7 +66,7 @@ async def test_two_hundred_callers_through_the_trigger_at_once_are_one_charge(
     assert granted >= 150
     (charge,) = stage.charges()
     assert (charge.times, await stage.settled()) == (1, 350)
-    assert set(stage.sandbox.keys[charge.order.charge_id]) == {charge.order.charge_id}
+    assert len(stage.sandbox.keys[charge.order.charge_id]) == 1
     assert (await stage.story()).count("CLAIMED") == 1
     await stage.check()
 
