@@ -8,9 +8,8 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import time
-from ctypes.util import find_library
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import quote
 
@@ -121,18 +120,24 @@ class EmbeddedStore:
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
-def allocator() -> str | None:
-    """The library that hands out the store's memory instead of the C library: jemalloc, where this
-    machine has it. Scripts make and drop small things all the time; with it they cost a third less.
+def allocator() -> Path | None:
+    """The library that hands out the store's memory instead of the C library: mimalloc, where there is
+    a wheel of it. Scripts make and drop small things all the time; with it they cost a fifth less, and
+    a third less alone.
     """
-    return find_library("jemalloc") if sys.platform == "linux" else None
+    try:
+        package = distribution("cmeel-mimalloc")
+    except PackageNotFoundError:
+        return None
+    library = Path(str(package.locate_file("cmeel.prefix/lib/libmimalloc.so")))
+    return library if library.is_file() else None
 
 
 def _with_allocator() -> dict[str, str]:
     library = allocator()
     if library is None or "LD_PRELOAD" in os.environ:
         return {}
-    return {"LD_PRELOAD": library}
+    return {"LD_PRELOAD": str(library)}
 
 
 def _program() -> Path:

@@ -39,7 +39,7 @@ def test_the_store_runs_with_the_allocator_that_is_named(served: Shell) -> None:
     store = Redis(unix_socket_path=str(served.state / "run" / "store"))
     maps = Path(f"/proc/{store.info('server')['process_id']}/maps")
     libraries = maps.read_text() if maps.exists() else ""
-    assert found.startswith("jemalloc") == ("jemalloc" in libraries)
+    assert found.startswith("mimalloc") == ("mimalloc" in libraries)
 
 
 def test_a_running_service_shows_how_far_its_archive_is(served: Shell) -> None:
