@@ -62,10 +62,10 @@ class StoreFacts:
         async with asyncio.timeout(ANSWER_LIMIT_S):
             return await self._answer()
 
-    async def overhear(self, lines: list[bytes]) -> None:
-        """Adds a line for whatever anybody asks of the store, until it is cancelled; for measurements only, as it costs."""
+    async def overhear(self, lines: list[bytes], last: bytes) -> None:
+        """Adds a line for whatever anybody asks of the store, until somebody says `last`; for measurements only, as it costs."""
         await self.ask("MONITOR")
-        while line := await self._reader.readline():
+        while (line := await self._reader.readline()) and last not in line:
             lines.append(line)
 
     async def told(self, section: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from talktime_loadtest.targets.bench import Finding, sound
 
 LISTEN_S = 1.0
 START_LIMIT_S = 20.0
+HEAR_LIMIT_S = 60.0
 LOOK_EVERY_S = 0.01
 TOGETHER = 32
 ANSWERS_BYTES = 64 * 1024 * 1024
@@ -95,10 +96,13 @@ async def _keep_writes(store: StoreFacts) -> None:
 async def _overhear(service: Running, stage: Stage, load: Load) -> tuple[list[Words], Figures]:
     """The scripts that the service calls for a load, in their order, and the load's figures."""
     lines: list[bytes] = []
-    async with StoreFacts(service.store_url) as ear:
-        listening = asyncio.create_task(ear.overhear(lines))
+    url = service.store_url
+    async with StoreFacts(url) as ear, StoreFacts(url) as mouth:
+        listening = asyncio.create_task(ear.overhear(lines, _MARK))
         try:
             figures = sound(await measure(service.service, stage, load))
+            await mouth.ask("ECHO", _MARK.decode())
+            await asyncio.wait_for(listening, HEAR_LIMIT_S)  # it hears more slowly than the others speak
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
