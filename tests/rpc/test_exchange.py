@@ -22,7 +22,7 @@ from talktime_server.rpc import token_file
 from talktime_server.rpc.edge import Edge, Identity
 from talktime_server.rpc.exchange import MAX_OPERATIONS, MAX_UNSENT, Exchange
 from talktime_server.rpc.limiter import Limits
-from talktime_server.rpc.replies import failed_operation
+from talktime_server.rpc.replies import Result, failed_operation
 from talktime_server.rpc.tokens import CHECK_EVERY_S, Tokens
 
 
@@ -46,7 +46,7 @@ class Desk:
 
     async def __call__(
         self, operations: list[Operation], identity: Identity
-    ) -> AsyncGenerator[Sequence[OperationResult], None]:
+    ) -> AsyncGenerator[Sequence[Result], None]:
         self.started += [operation.correlation_id for operation in operations]
         later = [op for op in operations if op.authorize.tenant_id in self.held]
         yield [self._result(op) for op in operations if op not in later and self._answers(op)]
@@ -57,14 +57,14 @@ class Desk:
     def _answers(self, operation: Operation) -> bool:
         return operation.correlation_id not in self.forgotten
 
-    def _result(self, operation: Operation) -> OperationResult:
+    def _result(self, operation: Operation) -> Result:
         correlation_id = operation.correlation_id
         error = self.failing.get(correlation_id)
         if isinstance(error, NotFound):
             return failed_operation(correlation_id, error)
         if error:
             raise error
-        return OperationResult(correlation_id=correlation_id, authorize=AuthorizeResponse())
+        return Result(correlation_id, "authorize", AuthorizeResponse())
 
 
 class Client:

@@ -202,7 +202,9 @@ def _allocator(settings: Settings) -> Iterator[Finding]:
     if not settings.store_url and sys.platform == "linux":
         text = "mimalloc, the fastest here"
         if embedded.allocator() is None:
-            text = "the C library's; with the package cmeel-mimalloc calls cost the store a fifth less"
+            text = (
+                "the C library's; with the package cmeel-mimalloc calls cost the store a fifth less"
+            )
         yield Finding("store's memory", Verdict.OK, text)
 
 

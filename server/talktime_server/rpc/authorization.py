@@ -29,7 +29,7 @@ from talktime_server.rpc.call_checks import (
 )
 from talktime_server.rpc.decoding import Checks
 from talktime_server.rpc.messages import CALL_TYPE_WORDS
-from talktime_server.rpc.replies import failed_operation
+from talktime_server.rpc.replies import Result, failed_operation
 from talktime_server.rpc.shapes import (
     EVERY_ROLE,
     HOT_BODY_BYTES,
@@ -48,12 +48,19 @@ MAX_SEQUENCE = 1_000_000_000
 
 
 class _Kind(NamedTuple):
-    """An operation: what a checked request asks, its short way and its long one, and how it is answered."""
+    """An operation: what a checked request asks, its short way and its long one, and what it answers: of
+    which response, which fields.
+    """
 
     asked: Callable[[Any, Identity], tuple[Any, ...]]
     attempt: Callable[..., Attempt | None]
     long_way: Callable[..., Awaitable[Answer]]
-    message: Callable[[Answer], Message]
+    response: type[Message]
+    fields: Callable[[Answer], messages.Fields]
+
+    def message(self, answer: Answer) -> Message:
+        """The response of a call of its own."""
+        return self.response(**self.fields(answer))
 
 
 class Authorization:
@@ -65,11 +72,25 @@ class Authorization:
         short = calls.outright
         self._kinds: dict[str, _Kind] = {
             "authorize": _Kind(
-                _asked_authorize, short.authorize, calls.authorize, messages.authorization
+                _asked_authorize,
+                short.authorize,
+                calls.authorize,
+                pb.AuthorizeResponse,
+                messages.authorization,
             ),
-            "extend": _Kind(_asked_extend, short.extend, calls.extend, messages.extension),
-            "settle": _Kind(self._asked_settle, short.settle, calls.settle, messages.settlement),
-            "release": _Kind(checked_call, short.release, calls.release, messages.release),
+            "extend": _Kind(
+                _asked_extend, short.extend, calls.extend, pb.ExtendResponse, messages.extension
+            ),
+            "settle": _Kind(
+                self._asked_settle,
+                short.settle,
+                calls.settle,
+                pb.SettleResponse,
+                messages.settlement,
+            ),
+            "release": _Kind(
+                checked_call, short.release, calls.release, pb.ReleaseResponse, messages.release
+            ),
         }
 
     def methods(self) -> list[Method]:
@@ -135,8 +156,8 @@ class Authorization:
             [question_of(leg, tenant_id, leg.call_id) for leg in legs],
             all_or_none=request.all_or_none,
         )
-        verdicts = [messages.authorization(answer) for answer in answers]
-        granted = sum(verdict.outcome == pb.OUTCOME_AUTHORIZED for verdict in verdicts)
+        verdicts: list[Any] = [messages.authorization(answer) for answer in answers]
+        granted = sum(verdict["outcome"] == pb.OUTCOME_AUTHORIZED for verdict in verdicts)
         return pb.AuthorizeBatchResponse(verdicts=verdicts, authorized_legs=granted)
 
     def _asked_settle(
@@ -228,7 +249,7 @@ class Authorization:
 
     async def operations(
         self, operations: list[pb.Operation], identity: Identity
-    ) -> AsyncGenerator[Sequence[pb.OperationResult], None]:
+    ) -> AsyncGenerator[Sequence[Result], None]:
         """Carries out operations of a stream, in order within a tenant: all together first; then what was
         not answered outright, tenants beside each other.
         """
@@ -244,9 +265,9 @@ class Authorization:
 
     async def _together(
         self, operations: Sequence[pb.Operation], identity: Identity
-    ) -> list[pb.OperationResult | None]:
+    ) -> list[Result | None]:
         """The results of those that are answered outright."""
-        results: list[pb.OperationResult | None] = [None] * len(operations)
+        results: list[Result | None] = [None] * len(operations)
         attempts: dict[int, Attempt] = {}
         waiting: set[str] = set()  # tenants with an operation that goes the long way
         for place, operation in enumerate(operations):
@@ -278,19 +299,18 @@ class Authorization:
             waiting.add(tenant_id)
         return attempt
 
-    def _result(self, operation: pb.Operation, answer: Answer | Failure) -> pb.OperationResult:
+    def _result(self, operation: pb.Operation, answer: Answer | Failure) -> Result:
         correlation_id = operation.correlation_id
         if isinstance(answer, Failure):
             return failed_operation(correlation_id, answer)
         kind, _ = _kind_of(operation)
-        message: Any = self._kinds[kind].message(answer)
-        return pb.OperationResult(correlation_id=correlation_id, **{kind: message})
+        return Result(correlation_id, kind, self._kinds[kind].fields(answer))
 
     async def _in_order(
         self, operations: Sequence[pb.Operation], identity: Identity
-    ) -> list[pb.OperationResult]:
+    ) -> list[Result]:
         """One tenant's operations: the first goes the long way, what it held up is tried again after it."""
-        results: list[pb.OperationResult] = []
+        results: list[Result] = []
         left = list(operations)
         while left:
             results.append(await self._one(left.pop(0), identity))
@@ -299,7 +319,7 @@ class Authorization:
             left = [each for each, result in zip(left, tried, strict=True) if result is None]
         return results
 
-    async def _one(self, operation: pb.Operation, identity: Identity) -> pb.OperationResult:
+    async def _one(self, operation: pb.Operation, identity: Identity) -> Result:
         kind, request = _kind_of(operation)
         long_way, asked = self._kinds[kind].long_way, self._kinds[kind].asked
         try:

@@ -18,19 +18,14 @@ from collections.abc import (
 from contextlib import aclosing
 from typing import Any
 
-from talktime.v1.authorization_service_pb2 import (
-    ExchangeRequest,
-    ExchangeResponse,
-    Operation,
-    OperationResult,
-)
+from talktime.v1.authorization_service_pb2 import ExchangeRequest, Operation
 from talktime_server.failure import Applied, Failure, Invalid, TooMuch, Violation
 from talktime_server.rpc.deadline import MAX_TIMEOUT_S, Deadlines, too_late
 from talktime_server.rpc.decoding import decode
 from talktime_server.rpc.limiter import Limiter, Limits
 from talktime_server.rpc.order import TenantOrder
 from talktime_server.rpc.refusals import Refusals
-from talktime_server.rpc.replies import failed_operation
+from talktime_server.rpc.replies import Result, failed_operation, message_of
 from talktime_server.rpc.shapes import (
     ADMIN_BODY_BYTES,
     Draining,
@@ -49,7 +44,7 @@ MAX_UNSENT = 256
 # What carries out operations that may run together. It keeps the order within a tenant, yields results
 # as they are known, answers each operation once (a failed one with `failed_operation`), and may raise
 # Failure for all it has not answered.
-Operations = Callable[[list[Operation], Identity], AsyncGenerator[Sequence[OperationResult], None]]
+Operations = Callable[[list[Operation], Identity], AsyncGenerator[Sequence[Result], None]]
 
 _LANES = {
     "authorize": Lane.ORDINARY,
@@ -92,7 +87,7 @@ class Exchange:
             while not conversation.over:
                 await conversation.stirred()
                 for results in conversation.take_answers():
-                    yield ExchangeResponse(results=results).SerializeToString()
+                    yield message_of(results)
                     conversation.sent(len(results))
             if conversation.end:
                 raise conversation.end
@@ -110,7 +105,7 @@ class _Conversation:
         self._order = TenantOrder()
         # From correlation id to the tenant it is counted for; None for what passes uncounted.
         self._unanswered: dict[int, str | None] = {}
-        self._answers: list[OperationResult] = []
+        self._answers: list[Result] = []
         self._unsent = 0
         self._reading = True
         self._cut = False
@@ -136,7 +131,7 @@ class _Conversation:
         await self._stir.wait()
         self._stir.clear()
 
-    def take_answers(self) -> Iterator[list[OperationResult]]:
+    def take_answers(self) -> Iterator[list[Result]]:
         """The answers at hand, in messages of a bounded size."""
         while self._answers and not self._cut:
             results = self._answers[:MAX_OPERATIONS]
@@ -276,7 +271,7 @@ class _Conversation:
         """Answers an emergency call, which waits for nobody and is not counted."""
         try:
             answer = await self._house.deadlines.within(passing, MAX_TIMEOUT_S, Applied.UNKNOWN)
-            result = OperationResult(correlation_id=correlation_id, authorize=answer)
+            result = Result(correlation_id, "authorize", answer)
         except Failure as failure:
             result = failed_operation(correlation_id, failure)
         except Exception as error:  # As in the edge: no bug's text may leave.
@@ -284,7 +279,7 @@ class _Conversation:
         self._answered(result)
         self._stir.set()
 
-    def _answered(self, result: OperationResult) -> None:
+    def _answered(self, result: Result) -> None:
         tenant = self._unanswered.pop(result.correlation_id)
         if tenant is not None:
             self._house.limiter.leave(tenant)

@@ -1,5 +1,8 @@
 """From what the ledger keeps to what the contract answers. An answer is built from stored fields
 alone, so a repeat is equal.
+
+What operations answer stays fields until it is written: a message that is made of fields costs half of
+one that is made of messages, which it copies, and a stream's message holds those of many operations.
 """
 
 from collections.abc import Iterable
@@ -39,10 +42,6 @@ def instant(ms: int) -> Timestamp:
 def balance(money: Money, tenant: Tenant) -> pb.Balance:
     """A tenant's money."""
     return pb.Balance(**_balance(money, tenant))
-
-
-# The parts of the answers that nearly every call gets, as fields: a message that is made of fields costs half of one that is made
-# of messages, which it copies.
 
 
 def _instant(ms: int) -> Fields:
@@ -101,23 +100,25 @@ def _sources(stretches: Iterable[Stretch]) -> list[Fields]:
     ]
 
 
-def authorization(answer: Answer) -> pb.AuthorizeResponse:
-    """The first answer of a call. One that was settled before it was authorized is over: refused,
+def authorization(answer: Answer) -> Fields:
+    """AuthorizeResponse: the first answer of a call. One that was settled before it was authorized is over: refused,
     with that receipt's money.
     """
     call, first = answer.call, answer.call.first
     if first is None:
         assert call.ending is not None
-        return pb.AuthorizeResponse(
-            outcome=pb.OUTCOME_REFUSED,
-            reason=pb.REASON_ALREADY_SETTLED,
-            number_class=CLASSES[call.facts.number_class],
-            country=call.facts.country,
-            balance=balance(call.ending.money, answer.tenant),
-            replayed=True,
-            decided_time=instant(call.ending.ended_ms),
-        )
-    return pb.AuthorizeResponse(**_decision(answer, first), replayed=answer.replayed)
+        return {
+            "outcome": pb.OUTCOME_REFUSED,
+            "reason": pb.REASON_ALREADY_SETTLED,
+            "number_class": CLASSES[call.facts.number_class],
+            "country": call.facts.country,
+            "balance": _balance(call.ending.money, answer.tenant),
+            "replayed": True,
+            "decided_time": _instant(call.ending.ended_ms),
+        }
+    fields = _decision(answer, first)
+    fields["replayed"] = answer.replayed
+    return fields
 
 
 def quotation(answer: Answer, explain: list[pb.Check]) -> pb.QuoteResponse:
@@ -128,13 +129,13 @@ def quotation(answer: Answer, explain: list[pb.Check]) -> pb.QuoteResponse:
     return pb.QuoteResponse(**fields, explain=explain)
 
 
-def extension(answer: Answer) -> pb.ExtendResponse:
-    """The last answer to an Extend of a call."""
+def extension(answer: Answer) -> Fields:
+    """ExtendResponse: the last answer to an Extend of a call."""
     last = answer.call.last
     assert last is not None
-    return pb.ExtendResponse(
-        **_decision(answer, last), replayed=answer.replayed, reacquired=last.reacquired
-    )
+    fields = _decision(answer, last)
+    fields["replayed"], fields["reacquired"] = answer.replayed, last.reacquired
+    return fields
 
 
 def _decision(answer: Answer, grant: Grant) -> Fields:
@@ -155,11 +156,11 @@ def _decision(answer: Answer, grant: Grant) -> Fields:
     }
 
 
-def settlement(answer: Answer) -> pb.SettleResponse:
-    """The receipt of a settled call."""
+def settlement(answer: Answer) -> Fields:
+    """SettleResponse: the receipt of a settled call."""
     call, ending = answer.call, answer.call.ending
     assert ending is not None
-    fields: Fields = {
+    return {
         "outcome": pb.OUTCOME_AUTHORIZED,
         "charges": _sources(ending.stretches),
         "charged_micros": ending.charged_micros + ending.invoiced_micros,
@@ -175,39 +176,38 @@ def settlement(answer: Answer) -> pb.SettleResponse:
         "settled_time": _instant(ending.ended_ms),
         "uncovered_seconds": ending.uncovered_seconds,
     }
-    return pb.SettleResponse(**fields)
 
 
-def release(answer: Answer) -> pb.ReleaseResponse:
-    """The receipt of a released call, or of one that time released."""
+def release(answer: Answer) -> Fields:
+    """ReleaseResponse: the receipt of a released call, or of one that time released."""
     ending = answer.call.ending
     assert ending is not None
-    return pb.ReleaseResponse(
-        state=STATES[answer.call.state],
-        released_micros=ending.released_micros,
-        balance=balance(ending.money, answer.tenant),
-        replayed=answer.replayed,
-        released_time=instant(ending.ended_ms),
-    )
+    return {
+        "state": STATES[answer.call.state],
+        "released_micros": ending.released_micros,
+        "balance": _balance(ending.money, answer.tenant),
+        "replayed": answer.replayed,
+        "released_time": _instant(ending.ended_ms),
+    }
 
 
 def shown(answer: Answer, call_id: str) -> pb.GetCallResponse:
     """A call as stored."""
     call = answer.call
-    response = pb.GetCallResponse(
-        state=STATES[call.state],
-        call=_asked(call, answer.tenant.tenant_id, call_id),
-        granted_seconds=call.granted_seconds,
-        held_micros=call.held_micros,
-        extend_sequence=call.last.sequence if call.last else 0,
-    )
+    fields: Fields = {
+        "state": STATES[call.state],
+        "call": _asked(call, answer.tenant.tenant_id, call_id),
+        "granted_seconds": call.granted_seconds,
+        "held_micros": call.held_micros,
+        "extend_sequence": call.last.sequence if call.last else 0,
+    }
     if call.first:
-        response.authorization.CopyFrom(authorization(answer))
+        fields["authorization"] = authorization(answer)
     if call.state is CallState.SETTLED:
-        response.settlement.CopyFrom(settlement(answer))
+        fields["settlement"] = settlement(answer)
     if lease_end := _lease_end(call.ending, call):
-        response.lease_expire_time.CopyFrom(instant(lease_end))
-    return response
+        fields["lease_expire_time"] = _instant(lease_end)
+    return pb.GetCallResponse(**fields)
 
 
 def _lease_end(ending: Ending | None, call: Call) -> int:

@@ -4,12 +4,13 @@ The messages mirror google.rpc's, wire-equal, so that every gRPC client's own er
 """
 
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from google.protobuf.any_pb2 import Any
+from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from talktime.v1.authorization_service_pb2 import OperationResult
+from talktime.v1.authorization_service_pb2 import ExchangeResponse
 from talktime.v1.status_pb2 import BadRequest, ErrorInfo, FieldViolation, RetryInfo, Status
 from talktime_server.failure import Failure, Violation
 from talktime_server.rpc.shapes import Reply
@@ -42,9 +43,25 @@ def reply_of(failure: Failure) -> Reply:
     return Reply(failure.code, status.message, b"", status.SerializeToString())
 
 
-def failed_operation(correlation_id: int, failure: Failure) -> OperationResult:
+class Result(NamedTuple):
+    """The answer to one operation of a stream: `kind` is its name in OperationResult, `answer` a message or its fields."""
+
+    correlation_id: int
+    kind: str
+    answer: Message | dict[str, object]
+
+
+def failed_operation(correlation_id: int, failure: Failure) -> Result:
     """The answer to one operation of a stream that failed; the stream lives on."""
-    return OperationResult(correlation_id=correlation_id, error=status_of(failure))
+    return Result(correlation_id, "error", status_of(failure))
+
+
+def message_of(results: Iterable[Result]) -> bytes:
+    """A message of a stream, with the answers to some operations."""
+    told: list[Any] = [
+        {"correlation_id": mark, kind: answer} for mark, kind, answer in results
+    ]
+    return ExchangeResponse(results=told).SerializeToString()
 
 
 def _blamed(violations: Iterable[Violation]) -> BadRequest:
@@ -62,7 +79,7 @@ def _blamed(violations: Iterable[Violation]) -> BadRequest:
     return blamed
 
 
-def _any(detail: Message) -> Any:
+def _any(detail: Message) -> any_pb2.Any:
     # Named as google.rpc's, not as ours: that is what other tools look for.
     name = f"type.googleapis.com/google.rpc.{detail.DESCRIPTOR.name}"
-    return Any(type_url=name, value=detail.SerializeToString())
+    return any_pb2.Any(type_url=name, value=detail.SerializeToString())
