@@ -102,7 +102,8 @@ async def _overhear(service: Running, stage: Stage, load: Load) -> tuple[list[Wo
         try:
             figures = sound(await measure(service.service, stage, load))
             await mouth.ask("ECHO", _MARK.decode())
-            await asyncio.wait_for(listening, HEAR_LIMIT_S)  # it hears more slowly than the others speak
+            # MONITOR tells more slowly than the others ask: what they asked may still be to come.
+            await asyncio.wait_for(listening, HEAR_LIMIT_S)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)

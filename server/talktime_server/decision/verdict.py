@@ -19,6 +19,7 @@ from talktime_server.ledger.records import CREDITS, NO_PRICE, NOTHING, Facts, So
 from talktime_server.words import CallType, NumberClass, Reason
 
 DEFAULT_RATE = "default rate"
+_UNPRICED = ("", "", "", "")
 _COSTLY_CLASSES = frozenset({NumberClass.PREMIUM, NumberClass.SHARED_COST})
 
 
@@ -141,20 +142,17 @@ class Verdicts:
 
     def _price(self, profiles: Profiles, question: Question, decision: Decision) -> Decision:
         tenant, inbound = profiles.tenant, question.call_type.inbound
-        number = question.routing_number or question.to_number
-        origin = self.origin_of(question)
-        rate = self._prices.rate_for(tenant, number, inbound=inbound, origin=origin)
+        number, sources, entitlement = decision.number, decision.sources, decision.entitlement
+        routed = question.routing_number or question.to_number
+        origin = self.origin_of(question) if inbound else ""
+        rate = self._prices.rate_for(tenant, routed, inbound=inbound, origin=origin)
         rate = rate or _default_rate(tenant)
         if rate is None:
             return _without_money(decision, Reason.NO_RATE, None)
-        if decision.entitlement and _above_ceiling(rate, tenant, profiles.payer):
+        if entitlement and _above_ceiling(rate, tenant, profiles.payer):
             return _without_money(decision, Reason.RATE_CEILING, rate)
-        return decision._replace(
-            rate=rate,
-            credit_line_micros=_grace(tenant, question, decision.number),
-            priced=True,
-            costly=_is_costly(rate, tenant, decision.number),
-        )
+        line, costly = _grace(tenant, question, number), _is_costly(rate, tenant, number)
+        return Decision(number, sources, None, rate, line, entitlement, True, costly)
 
 
 def _entitle(profiles: Profiles, question: Question, number: Number) -> Entitlement:
@@ -177,20 +175,16 @@ def facts_of(question: Question, decision: Decision) -> Facts:
     if decision.sources is None or not decision.sources.money:
         rate = None  # what no money may pay for has no price to freeze
     return Facts(
-        call_type=question.call_type,
-        payer_id=question.payer_id,
-        from_number=question.from_number,
-        to_number=question.to_number,
-        conference_id=question.conference_id,
-        requested_seconds=str(question.requested_seconds),
-        routing_number=question.routing_number,
-        conference_budget_micros=str(question.conference_budget_micros),
-        number_class=number.number_class if number else "",
-        country=number.country if number else "",
-        destination=rate.destination if rate else "",
-        prefix=rate.prefix if rate else "",
-        origin=rate.origin if rate else "",
-        deck_version=rate.deck_version if rate else "",
+        question.call_type,
+        question.payer_id,
+        question.from_number,
+        question.to_number,
+        question.conference_id,
+        str(question.requested_seconds),
+        question.routing_number,
+        str(question.conference_budget_micros),
+        *((number.number_class, number.country) if number else ("", "")),
+        *((rate.destination, rate.prefix, rate.origin, rate.deck_version) if rate else _UNPRICED),
     )
 
 
@@ -240,15 +234,15 @@ def asking_of(
 ) -> Asking:
     """What the ledger is asked: to hold what pays, or to keep the refusal."""
     return Asking(
-        call_id=question.call_id,
-        facts=facts_of(question, decision),
-        payer_version=profiles.payer_version,
-        asked_seconds=question.requested_seconds or profiles.tenant.default_grant_seconds,
-        sources=decision.sources or NOTHING,
-        refusal=decision.refusal,
-        terms=decision.terms,
-        credit_line_micros=decision.credit_line_micros,
-        limits=profiles.limits,
-        costly=decision.costly,
-        dry=dry,
+        question.call_id,
+        facts_of(question, decision),
+        profiles.payer_version,
+        question.requested_seconds or profiles.tenant.default_grant_seconds,
+        decision.sources or NOTHING,
+        decision.refusal,
+        decision.terms,
+        decision.credit_line_micros,
+        profiles.limits,
+        decision.costly,
+        dry,
     )

@@ -38,17 +38,17 @@ def _tag(tenant_id: str) -> str:
 
 
 @lru_cache(maxsize=10_000)
-def _of_calls(tenant_id: str) -> tuple[str, str, tuple[str, ...]]:
-    shard = shard_of(tenant_id)
+def _of_calls(tenant_id: str) -> tuple[str, str, str, str, tuple[str, ...]]:
+    shard, first = shard_of(tenant_id), (tenant(tenant_id), account(tenant_id))
     shared = journal(shard), meters(tenant_id), recharges(shard)
     more = open_calls(tenant_id), due(shard), busy(tenant_id), *shared
-    return payer(tenant_id, ""), call(tenant_id, ""), more
+    return *first, payer(tenant_id, ""), call(tenant_id, ""), more
 
 
 def of_call(tenant_id: str, payer_id: str, call_id: str) -> tuple[str, ...]:
     """The keys of an operation on a call, in the order of calls.lua."""
-    payers, calls, more = _of_calls(tenant_id)
-    return (tenant(tenant_id), account(tenant_id), payers + payer_id, calls + call_id, *more)
+    own, own_account, payers, calls, more = _of_calls(tenant_id)
+    return (own, own_account, payers + payer_id, calls + call_id, *more)
 
 
 def tenant(tenant_id: str) -> str:

@@ -203,9 +203,9 @@ class Ledger:
 def _outright(answer: Answer | Failure) -> Outcome | Failure | None:
     if isinstance(answer, Failure):
         return answer
-    word, *rest = answer
+    word = answer[0]
     if word == b"new" or word == b"replay":
-        return Outcome(call_of(rest[0]), word == b"replay")
+        return Outcome(call_of(answer[1]), word == b"replay")
     return None
 
 

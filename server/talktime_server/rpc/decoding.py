@@ -79,7 +79,7 @@ class Checks:
 
     def id(self, field: str, value: str, *, required: bool = True) -> None:
         """Any other id, 1 to 64 characters."""
-        if not _ID.fullmatch(value) and (value or required):
+        if (value or required) and not _ID.fullmatch(value):
             self._blame_id(field, value)
 
     def tenant(self, field: str, value: str, identity: Identity) -> str:
@@ -95,7 +95,7 @@ class Checks:
 
     def number(self, field: str, value: str, *, required: bool = True) -> None:
         """A number in E.164. Emergency numbers, which are as dialled, are looked for before."""
-        if not is_e164(value) and (value or required):
+        if (value or required) and not is_e164(value):
             self._blame_number(field, value)
 
     def text(self, field: str, value: str, most: int, *, required: bool = False) -> None:

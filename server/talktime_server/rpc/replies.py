@@ -58,9 +58,7 @@ def failed_operation(correlation_id: int, failure: Failure) -> Result:
 
 def message_of(results: Iterable[Result]) -> bytes:
     """A message of a stream, with the answers to some operations."""
-    told: list[Any] = [
-        {"correlation_id": mark, kind: answer} for mark, kind, answer in results
-    ]
+    told: list[Any] = [{"correlation_id": mark, kind: answer} for mark, kind, answer in results]
     return ExchangeResponse(results=told).SerializeToString()
 
 
