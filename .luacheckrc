@@ -7,7 +7,7 @@ local names = {
 
 -- The store reads these in front of each script, so what they name is known to all of them.
 local folder = "server/talktime_server/ledger/lua/"
-local common = { "book.lua", "row.lua", "call.lua", "accounts.lua", "lots.lua", "sources.lua", "leave.lua" }
+local common = { "book.lua", "row.lua", "call.lua", "accounts.lua", "lots.lua", "pools.lua", "sources.lua", "leave.lua" }
 local shared = {}
 for _, file in ipairs(common) do
    for line in io.lines(folder .. file) do

@@ -10,7 +10,7 @@ from house import SCRIPTS, python_files, text
 from talktime_server.ledger import store
 
 # Texts that the registry puts in front of each script: no decisions.
-SHARED = ("book", "row", "call", "accounts", "lots", "sources", "leave")
+SHARED = ("book", "row", "call", "accounts", "lots", "pools", "sources", "leave")
 LONGEST = 80
 LONGEST_OF = {
     "authorize": 160,
@@ -19,9 +19,10 @@ LONGEST_OF = {
     "take_funds": 90,
     "book": 170,
     "accounts": 90,
-    "calls": 85,
+    "calls": 88,
     "lots": 165,
-    "sources": 342,
+    "pools": 120,
+    "sources": 250,
     "leave": 200,
 }
 THE_LINE = "-- After this point it must succeed."

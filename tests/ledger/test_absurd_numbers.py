@@ -210,7 +210,7 @@ def asked_of(kind: str, owner: str, arguments: dict[str, Any]) -> tuple[tuple[st
     if kind == "settle":
         names = (*names, keys.unmatched(owner, call_id))
     given = [arguments[name] for name in arguments if arguments[name] is not None]
-    return names, [msgpack.packb([*given, kind], use_bin_type=False)]
+    return names, [msgpack.packb([kind, *given], use_bin_type=False)]
 
 
 async def ask(world: World, name: str, changes: dict[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Operations on calls, packed as calls.lua takes them: their keys, and one text that holds everything else.
 
 The places are those that each kind's own script names (authorize.lua, settle.lua and the others); the
-kind stands last.
+kind stands first.
 """
 
 from typing import Any
@@ -33,6 +33,7 @@ class Asks:
         """Hold what the decision says, or record its refusal."""
         owner, facts = tenant.tenant_id, asking.facts
         places = (
+            "authorize",
             asking.call_id,
             owner,
             facts.payer_id,
@@ -52,13 +53,13 @@ class Asks:
             int(facts.conference_budget_micros),
             self._refusal_ttl_s,
             asking.dry,
-            "authorize",
         )
         return keys.of_call(owner, facts.payer_id, asking.call_id), (_pack(places),)
 
     def extension(self, tenant: Tenant, wish: Extension) -> Ask:
         """Hold more for an open call."""
         places = (
+            "extend",
             wish.call_id,
             tenant.tenant_id,
             tenant.version,
@@ -70,7 +71,6 @@ class Asks:
             wish.sequence,
             wish.added_seconds,
             tenant.lease_grace_seconds,
-            "extend",
         )
         return keys.of_call(tenant.tenant_id, "", wish.call_id), (_pack(places),)
 
@@ -88,6 +88,7 @@ class Asks:
         """
         owner = tenant.tenant_id
         places = (
+            "settle",
             call_id,
             owner,
             tenant.version,
@@ -96,7 +97,6 @@ class Asks:
             self._receipt_ttl_s,
             NOT_ASKED if archived is None else archived,
             *_by_fields(unreserved),
-            "settle",
         )
         payer_id = unreserved.facts.payer_id if unreserved else ""
         names = (*keys.of_call(owner, payer_id, call_id), keys.unmatched(owner, call_id))
@@ -104,13 +104,13 @@ class Asks:
 
     def giving_back(self, tenant_id: str, call_id: str) -> Ask:
         """Give a hold back whole."""
-        places = (call_id, tenant_id, self._receipt_ttl_s, "release")
+        places = ("release", call_id, tenant_id, self._receipt_ttl_s)
         return keys.of_call(tenant_id, "", call_id), (_pack(places),)
 
     def expiry(self, tenant: Tenant, call_id: str) -> Ask:
         """End a hold whose lease is over."""
         owner = tenant.tenant_id
-        places = (call_id, owner, bool(tenant.charge_orphans), self._receipt_ttl_s, "expire")
+        places = ("expire", call_id, owner, bool(tenant.charge_orphans), self._receipt_ttl_s)
         return keys.of_call(owner, "", call_id), (_pack(places),)
 
 

@@ -27,7 +27,7 @@ BATCH = 100  # operations in one script call at most, so that none holds the sto
 GATHERED = 64  # of those that only happen to be asked together: the store begins meanwhile
 UNDER_WAY = 6  # calls of a script, so that neither the store nor we wait for the other
 # Put in front of each script.
-SHARED = ("book", "row", "call", "accounts", "lots", "sources", "leave")
+SHARED = ("book", "row", "call", "accounts", "lots", "pools", "sources", "leave")
 
 Answer = list[Any]
 Ask = tuple[Sequence[str], Sequence[str | bytes]]  # keys and arguments of an operation

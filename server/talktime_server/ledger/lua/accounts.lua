@@ -13,16 +13,18 @@ end
 
 -- Reads what a payer has open and has spent. Data versions before 4 kept it as text, the first one two numbers alone (semantics 91).
 local function read_use(stored, now, month)
-  local n = {}
+  local open, held, day, day_spent, its_month, month_spent, costly, told, second, started
   if stored and string.find(stored, "^%d") then
+    local numbers = {}
     for number in string.gmatch(stored, "%d+") do
-      n[#n + 1] = tonumber(number)
+      numbers[#numbers + 1] = tonumber(number)
     end
+    open, held, day, day_spent, its_month, month_spent, costly, told, second, started = unpack(numbers)
   elseif stored then
-    n = cmsgpack.unpack(stored)
+    open, held, day, day_spent, its_month, month_spent, costly, told, second, started = values(stored)
   end
-  local use = { open = n[1] or 0, held = n[2] or 0, day = n[3] or 0, day_spent = n[4] or 0, month = n[5] or 0, month_spent = n[6] or 0,
-    costly = n[7] or 0, told = n[8] or 0, second = n[9] or 0, started = n[10] or 0 }
+  local use = { open = open or 0, held = held or 0, day = day or 0, day_spent = day_spent or 0, month = its_month or 0,
+    month_spent = month_spent or 0, costly = costly or 0, told = told or 0, second = second or 0, started = started or 0 }
   return of_now(use, now, month)
 end
 

@@ -5,7 +5,7 @@
 -- KEYS: tenant, account, payer, call, open, due, busy, journal, meters, recharges
 -- ARGV, packed: call_id; tenant_id; payer_id; tenant's profile version and payer's (0: no such payer); facts (text, kept); refusal (a
 --   reason, or empty); source (INCLUDED, EMERGENCY, CREDITS, CREDITS+POSTPAID, POSTPAID, or empty: pools alone); pools (text, see
---   sources.lua); refusal when pools alone are too little; rate and fee (micros); initial, increment, asked, least grant, grace (seconds);
+--   pools.lua); refusal when pools alone are too little; rate and fee (micros); initial, increment, asked, least grant, grace (seconds);
 --   credit line (micros below zero that may be held); limits (text, or empty); whether the call is costly; conference (its id when it has
 --   a budget, else empty); its budget (micros); life of a refusal's receipt (seconds); whether to decide alone and keep nothing (a quote)
 -- Returns "replay" or "new" with the call; "another" with the call that has the id; "stale" (profiles changed: read them and ask again);
@@ -78,12 +78,14 @@ local function authorize(names, given)
   local call = { facts = facts, payer = payer_id, source = known_source(source), terms = read_terms(rate, fee, initial, increment), held = 0,
     granted = 0, lease = 0, short = short ~= "" and short or nil, plan = plan ~= "" and plan or nil, line = line > 0 and line or nil,
     limits = limits ~= "" and limits or nil }
-  call.month = call.plan and tenant.month
+  if call.plan then
+    call.month = tenant.month
+  end
   if budget > 0 then
     call.conference, call.budget = conference, budget
   end
   local use, spent = payer_use(busy, payer_id, tenant), budget_of(meters, call, tenant)
-  local second, held = math.floor(tenant.now / 1000), { drawn = {}, granted = asked, talk = 0, rest = 0, credits = 0, invoiced = 0, why = "" }
+  local second, held = math.floor(tenant.now / 1000), nil
 
   if refusal == "" and not emergency then
     if bounds.given then
@@ -94,7 +96,7 @@ local function authorize(names, given)
       held = cover(tenant, use, meters, call, asked, bounds, spent)
       refusal = (held.granted == 0 or held.granted < asked and held.granted < least) and held.why or ""
     end
-    if refusal ~= "" or held.talk < asked and (held.granted < asked or call.plan or held.invoiced > 0) then
+    if refusal ~= "" or held and held.talk < asked and (held.granted < asked or call.plan or held.invoiced > 0) then
       local expired = due_calls(open, tenant.now)
       if #expired > 0 then
         return { "due", unpack(expired) }
@@ -115,6 +117,7 @@ local function authorize(names, given)
     end
     return write_call(call_key, call, refusal_ttl)
   end
+  held = held or for_nothing(asked, "")
   call.state, call.granted, call.lease, call.epoch = "OPEN", held.granted, tenant.now + (held.granted + grace) * 1000, tenant.epoch
   call.first = { held.granted, held.credits, held.granted + grace, held.granted < asked and 1 or 0, tenant.settled, tenant.held, tenant.now }
   call.first_split = split_of(call, held.drawn, held.talk, held.rest, held.credits, held.invoiced, held.credits)
@@ -125,7 +128,9 @@ local function authorize(names, given)
   -- After this point it must succeed.
   local free = is_free(call)
   local moved = move_pools(meters, call, held.drawn, false, tenant)
-  call.gen = tenant.gen > 0 and tenant.gen or nil
+  if tenant.gen > 0 then
+    call.gen = tenant.gen
+  end
   hold(tenant, use, spent, call, held.credits, held.invoiced)
   use.open = use.open + 1
   count_start(tenant.use, second, costly)

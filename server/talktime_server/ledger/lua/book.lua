@@ -23,6 +23,11 @@ local function open_book()
     open = {}, lines = {}, versions = {}, receipts = {}, fetched = {} }
 end
 
+-- The values of a packed list, for names to take: a table of them would be made anew each time that it outgrows itself.
+local function values(packed)
+  return select(2, cmsgpack.unpack_limit(packed, 64, string.byte(packed) < 0xa0 and 1 or 3)) -- what comes before them is their number
+end
+
 local function text(number)
   return string.format("%.0f", number)
 end
@@ -71,7 +76,7 @@ local function enter(tenant, kind, reference, settled_delta, held_delta, seconds
   tenant.invoiced, tenant.owed = tenant.invoiced + (invoiced_delta or 0), tenant.owed + (owed_delta or 0)
   local entry = { tenant.id, tenant.version, kind, reference, settled_delta, held_delta, seconds, tenant.now, pools or "",
     invoiced_delta or 0, owed_delta or 0 }
-  local line = { "XADD", tenant.journal, "*", "e", cmsgpack.pack(entry) }
+  local line = { "XADD", tenant.journal, "*", "e", cmsgpack.pack(entry), nil, nil } -- with room for what else is said on it
   book.lines[#book.lines + 1] = line
   return line
 end
@@ -90,6 +95,13 @@ end
 local function arm(tenant, trigger)
   local basis, micros = string.match(trigger, "^(s?)(%d+)$")
   tenant.trigger, tenant.on_settled, tenant.changed = tonumber(micros or "-1"), basis == "s" and 1 or 0, true
+end
+
+-- Takes a name out of a table. Not to be done to one that is not there: Lua would first make room for it.
+local function forget(table, name)
+  if table[name] ~= nil then
+    table[name] = nil
+  end
 end
 
 -- What this batch adds to a tenant's open calls and takes away.
@@ -111,7 +123,8 @@ end
 -- The shard's index already names a tenant whose account says when it is due, and not later than that.
 local function keep_open(tenant, open, due, call_id, lease, more)
   local calls = open_calls(open)
-  calls.delta, calls.added[call_id], calls.ended[call_id] = calls.delta + more, lease, nil
+  calls.delta, calls.added[call_id] = calls.delta + more, lease
+  forget(calls.ended, call_id)
   if tenant.due == 0 or lease < tenant.due then
     tenant.due, calls.due, calls.tenant_id, calls.earliest = lease, due, tenant.id, lease
   end
@@ -119,7 +132,8 @@ end
 
 local function end_open(open, call_id)
   local calls = open_calls(open)
-  calls.delta, calls.added[call_id], calls.ended[call_id] = calls.delta - 1, nil, true
+  calls.delta, calls.ended[call_id] = calls.delta - 1, true
+  forget(calls.added, call_id)
 end
 
 -- Has the shard's index point at the tenant's next lease, and takes a call off the list that is not open any more.

@@ -3,20 +3,23 @@
 -- A script, because each judgement and its writes must be one step; one script for all kinds, because they follow each other.
 --
 -- KEYS, for each operation: as many as its kind takes (authorize.lua, extend.lua, settle.lua, release.lua, expire.lua)
--- ARGV: for each operation what its kind takes and, last, its kind, packed; then how they belong together: "" (each for itself), "any" (in one
+-- ARGV: for each operation its kind and what that takes, packed; then how they belong together: "" (each for itself), "any" (in one
 --   step), or "all" (in one step, and each is to be granted or none)
 -- Returns, for each operation, what its kind returns; "behind" when one of the same tenant before it must be asked again: so must this one
 --   be, after that. Of operations in one step, nothing was done as long as one is neither "new" nor "replay".
 
 local AGAIN = { stale = true, due = true, judge = true, absent = true }
 
+local function asking(at, kind, ...)
+  local operation = operations[kind]
+  return { operation = operation, given = { ... }, names = { unpack(KEYS, at, at + operation.keys - 1) } }
+end
+
 local function asked()
   local asks, at = {}, 1
   for n = 1, #ARGV - 1 do
-    local given = cmsgpack.unpack(ARGV[n])
-    local operation = operations[table.remove(given)]
-    asks[n] = { operation = operation, given = given, names = { unpack(KEYS, at, at + operation.keys - 1) } }
-    at = at + operation.keys
+    asks[n] = asking(at, values(ARGV[n]))
+    at = at + #asks[n].names
   end
   return asks
 end

@@ -63,7 +63,7 @@ local function extend(names, given)
   local bounds = read_limits(call.limits or "")
   local free = is_free(call)
   local more = total > call.granted or call.source == "EMERGENCY" -- which has all there is: nobody hangs up on it for asking
-  local held = { drawn = {}, granted = total, talk = 0, rest = 0, credits = 0, invoiced = 0, why = more and "" or "CALL_LIMIT" }
+  local held = for_nothing(total, more and "" or "CALL_LIMIT")
   if more and not free then
     lapse(tenant)
     held = cover(tenant, use, meters, call, total, bounds, budget)

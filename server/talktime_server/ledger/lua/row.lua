@@ -31,19 +31,18 @@ local function pack_call(call)
       more[name] = value
     end
   end
-  local row = { STATE[call.state], SOURCE[call.source], call.facts, terms[1], terms[2], terms[3], terms[4], call.granted,
-    call.first or false, call.done or false }
-  if call.state == "OPEN" or call.state == "EXPIRED" then
-    row[11], row[12], row[13], row[14] = more, call.held, call.lease, tonumber(call.epoch)
-  elseif more then
-    row[11] = more
+  local held, lease, epoch = call.held, call.lease, tonumber(call.epoch)
+  if call.state ~= "OPEN" and call.state ~= "EXPIRED" then
+    held, lease, epoch, more = nil, nil, nil, more or nil
   end
-  return cmsgpack.pack(row)
+  return cmsgpack.pack({ STATE[call.state], SOURCE[call.source], call.facts, terms[1], terms[2], terms[3], terms[4], call.granted,
+    call.first or false, call.done or false, more, held, lease, epoch })
 end
 
 -- A call as data versions before 5 kept it, all of it by its names: those before 4 the price too, and 4 of an ended one neither what it
 -- holds nor until when (semantics 91).
-local function of_names(call)
+local function of_names(packed)
+  local call = cmsgpack.unpack(packed)
   local terms = call.terms
   if terms.rate then
     call.terms = { terms.rate, terms.fee, terms.initial, terms.increment }
@@ -53,14 +52,15 @@ local function of_names(call)
 end
 
 local function unpack_call(packed)
-  local row = cmsgpack.unpack(packed)
-  if row.facts then
-    return of_names(row)
+  local first_byte = string.byte(packed)
+  if first_byte < 0x90 or first_byte > 0x9f then
+    return of_names(packed)
   end
-  local call = { state = STATES[row[1]], source = SOURCES[row[2]], facts = row[3], payer = string.match(row[3], PAYER),
-    terms = { row[4], row[5], row[6], row[7] }, granted = row[8], first = row[9] or nil, done = row[10] or nil, held = row[12] or 0,
-    lease = row[13] or 0, epoch = row[14] }
-  for name, value in pairs(row[11] or {}) do
+  local state, source, facts, rate, fee, initial, increment, granted, first, done, more, held, lease, epoch = values(packed)
+  local call = { state = STATES[state], source = SOURCES[source], facts = facts, payer = string.match(facts, PAYER),
+    terms = { rate, fee, initial, increment }, granted = granted, first = first or nil, done = done or nil, held = held or 0,
+    lease = lease or 0, epoch = epoch }
+  for name, value in pairs(more or {}) do
     call[name] = value
   end
   return call

@@ -62,7 +62,7 @@ local function settle(names, given)
   local drawn, talk = draw(meters, call, free and 0 or duration, true)
   local own, owed, paid, invoiced = call.held, call.owed or 0, charged_before(call)
   -- What is held pays whatever the profiles say now (semantics 67).
-  local money = not free and (may_pay(call, "CREDITS") or may_pay(call, "POSTPAID") or paid + invoiced + own + owed > 0)
+  local money = not free and (may_pay(call, CREDITS) or may_pay(call, POSTPAID) or paid + invoiced + own + owed > 0)
   local rest, cost, billed = duration - talk, 0, 0
   if money then
     cost, billed = price(call.terms, rest, talk > 0 and 0 or call.terms[FEE])
@@ -76,8 +76,8 @@ local function settle(names, given)
   if beyond > 0 then
     lapse(tenant)
   end
-  local behind = may_pay(call, "POSTPAID")
-  local available = may_pay(call, "CREDITS") and tenant.settled - tenant.held - (behind and 0 or floor) or 0
+  local behind = may_pay(call, POSTPAID)
+  local available = may_pay(call, CREDITS) and tenant.settled - tenant.held - (behind and 0 or floor) or 0
   local by_free = math.min(beyond, math.max(available, 0), MOST_AT_ONCE - own)
   if by_free < beyond or (call.plan and rest > 0) then
     local expired = due_calls(open, tenant.now)

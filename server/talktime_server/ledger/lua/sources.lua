@@ -1,8 +1,6 @@
 -- What pays for a call: its pools in order, then credits, then the invoice; and the limits on all of it. Shared by the scripts that hold
 -- and charge; nothing here changes anything but what it is told to move.
 
-local SIXTY = 60 -- pools give whole minutes, a started one counts in full (domain.md 4)
-
 -- A price, as calls keep it: micros and seconds.
 local RATE = 1
 local FEE = 2
@@ -40,118 +38,14 @@ local function affordable(terms, asked, money, fee)
   return granted, (price(terms, granted, fee))
 end
 
--- A row of the meters, by its name.
-local function meter(meters, name)
-  local rows = book.meters[meters] or {}
-  book.meters[meters] = rows
-  local row = rows[name]
-  if not row then
-    local stored = redis.call("HGET", meters, name)
-    local used, held, day = string.match(stored or "0 0 0", "(%d+) (%d+) (%d+)")
-    row = { used = tonumber(used), held = tonumber(held), day = tonumber(day), fresh = not stored }
-    rows[name] = row
-  end
-  return row
-end
-
--- Licences that are assigned now: what they size follows them at once.
-local function licenses(meters, counted)
-  local rows = book.meters[meters] or {}
-  book.meters[meters] = rows
-  local name = "n:" .. counted
-  rows[name] = rows[name] or { count = tonumber(redis.call("HGET", meters, name) or "0") }
-  return rows[name].count
-end
-
-local function pool_row(meters, pool_id, month)
-  return meter(meters, pool_id .. "@" .. text(month))
-end
-
--- What is left of a pool: nothing as long as the pool that closes it is used up (domain.md 3).
-local function room_in(meters, month, pool_id, counted, per, bought, other, other_per)
-  local count = tonumber(bought)
-  if counted ~= "" then
-    count = math.max(count, licenses(meters, counted))
-  end
-  if other ~= "" then
-    local row = pool_row(meters, other, month)
-    if count * tonumber(other_per) <= row.used + row.held then
-      return 0
-    end
-  end
-  local row = pool_row(meters, pool_id, month)
-  return math.max(0, count * tonumber(per) - row.used - row.held)
-end
-
--- Spreads talk time over a call's pools, those it drew on before first: how much each gives in all, in whole minutes, and the talk time
--- that they cover together. `grow` lets it draw more than it has.
-local function draw(meters, call, seconds, grow)
-  local drawn, place, left = {}, {}, seconds
-  for _, slice in ipairs(call.slices or {}) do
-    drawn[#drawn + 1] = { id = slice[1], room = slice[2] + slice[3] }
-    place[slice[1]] = #drawn
-  end
-  if grow and call.plan then
-    for id, counted, per, bought, other, other_per in string.gmatch(call.plan, "([^|;]+)|([^|]*)|(%d+)|(%d+)|([^|]*)|(%d+)") do
-      place[id] = place[id] or #drawn + 1
-      local slice = drawn[place[id]] or { id = id, room = 0 }
-      slice.room = slice.room + room_in(meters, call.month, id, counted, per, bought, other, other_per)
-      drawn[place[id]] = slice
-    end
-  end
-  for _, slice in ipairs(drawn) do
-    slice.takes = math.min(math.ceil(left / SIXTY) * SIXTY, slice.room)
-    slice.talk = math.min(left, slice.takes)
-    left = left - slice.talk
-  end
-  return drawn, seconds - left
-end
-
--- Moves the minutes of a call to what was drawn: held for it, or charged to it when it is over. Returns how, for the journal.
-local function move_pools(meters, call, drawn, charged, tenant)
-  local slices, moved = {}, {}
-  for _, slice in ipairs(drawn) do
-    local had = { 0, 0 }
-    for _, old in ipairs(call.slices or {}) do
-      had = old[1] == slice.id and { old[2], old[3] } or had
-    end
-    local used = charged and slice.takes or had[2]
-    local held = charged and 0 or math.max(0, slice.takes - had[2])
-    if used + held > 0 then
-      slices[#slices + 1] = { slice.id, held, used }
-    end
-    if used ~= had[2] or held ~= had[1] then
-      local row = pool_row(meters, slice.id, call.month)
-      row.used, row.held, row.changed = row.used + used - had[2], row.held + held - had[1], true
-      row.day = math.floor(tenant.now / DAY_MS)
-      moved[#moved + 1] = string.format("%s %.0f %.0f %.0f", slice.id, call.month, used - had[2], held - had[1])
-    end
-  end
-  call.slices = #slices > 0 and slices or nil
-  return #moved > 0 and table.concat(moved, ";") or nil
-end
-
--- Gives the minutes back that a call holds; what it was charged before stays charged.
-local function give_back(meters, call, tenant)
-  local kept = {}
-  for _, slice in ipairs(call.slices or {}) do
-    kept[#kept + 1] = { id = slice[1], takes = slice[3] }
-  end
-  return move_pools(meters, call, kept, true, tenant)
-end
-
--- Seconds of pools that a call was charged, in whole minutes.
-local function minutes_charged(call)
-  local seconds = 0
-  for _, slice in ipairs(call.slices or {}) do
-    seconds = seconds + slice[3]
-  end
-  return seconds
-end
+-- What pays first after pools, and which sources of a call have the one and the other kind of money in them.
+local FIRST = { INCLUDED = "INCLUDED", EMERGENCY = "EMERGENCY", CREDITS = "CREDITS", POSTPAID = "POSTPAID", ["CREDITS+POSTPAID"] = "CREDITS" }
+local CREDITS = { CREDITS = true, ["CREDITS+POSTPAID"] = true }
+local POSTPAID = { POSTPAID = true, ["CREDITS+POSTPAID"] = true }
 
 -- What paid which stretch; nil for a call with one source, which says it all: free, or the credits of its row.
 local function split_of(call, drawn, talk, rest, credits, invoiced, in_row)
-  local kind = string.match(call.source, "^%u+")
+  local kind = FIRST[call.source]
   if talk == 0 and invoiced == 0 and credits == in_row and kind and kind ~= "POSTPAID" then
     return nil
   end
@@ -174,7 +68,7 @@ end
 
 -- Says out what paid, before another source takes its place on the call: an answer that was given stays as it was.
 local function say_splits(call)
-  local kind, first, last, done = string.match(call.source, "^%u+"), call.first, call.last, call.done
+  local kind, first, last, done = FIRST[call.source], call.first, call.last, call.done
   if kind == "CREDITS" or kind == "POSTPAID" then
     call.first_split = call.first_split or { { kind, first[1], first[2] } }
     if last and not call.last_why then
@@ -199,7 +93,7 @@ local function is_free(call)
 end
 
 local function may_pay(call, kind)
-  return string.find(call.source, kind, 1, true) ~= nil
+  return kind[call.source] == true
 end
 
 -- Limits of the tenant and of the payer: open calls, calls in a second, spend in a day and in a month, costly calls in a day; 0 is none.
@@ -261,7 +155,7 @@ end
 local function purse(tenant, use, call, limits, budget)
   local own, line = call.held + (call.owed or 0), call.line or 0
   local credits, short = 0, "INSUFFICIENT_CREDITS"
-  if may_pay(call, "CREDITS") then
+  if may_pay(call, CREDITS) then
     credits = tenant.settled - tenant.held + call.held + line
   end
   if limits.percent > 0 then
@@ -271,7 +165,7 @@ local function purse(tenant, use, call, limits, budget)
       credits, short, limits.named = part - use.held + own + line, "CALL_LIMIT", "payer share"
     end
   end
-  local most = may_pay(call, "POSTPAID") and MOST_AT_ONCE or credits
+  local most = may_pay(call, POSTPAID) and MOST_AT_ONCE or credits
   if limits.given or budget then
     local left, whose, which = least_left(tenant, use, call, limits, budget)
     if left + own < most then
@@ -281,13 +175,18 @@ local function purse(tenant, use, call, limits, budget)
   return math.max(0, credits), most, short
 end
 
+-- What to hold for a talk time that costs nothing.
+local function for_nothing(granted, why)
+  return { drawn = NOTHING_DRAWN, granted = granted, talk = 0, rest = 0, credits = 0, invoiced = 0, why = why }
+end
+
 -- What to hold for a talk time: from the pools, then from the purse; and the refusal when it is too little (semantics 31, 32, 39, 43). Money
 -- that the call was charged before counts.
 local function cover(tenant, use, meters, call, asked, limits, budget)
   local drawn, talk = draw(meters, call, asked, true)
   local rest, paid, invoiced = asked - talk, charged_before(call)
   local held = { drawn = drawn, granted = talk, talk = talk, rest = 0, credits = 0, invoiced = 0, why = "" }
-  if rest > 0 and not (may_pay(call, "CREDITS") or may_pay(call, "POSTPAID")) then
+  if rest > 0 and not (may_pay(call, CREDITS) or may_pay(call, POSTPAID)) then
     held.why = call.short
   elseif rest > 0 then
     local credits, most, short = purse(tenant, use, call, limits, budget)
@@ -302,15 +201,17 @@ local function cover(tenant, use, meters, call, asked, limits, budget)
   return held
 end
 
+local function add_spent(use, of_day, of_month)
+  use.day_spent, use.month_spent = math.max(0, use.day_spent + of_day), math.max(0, use.month_spent + of_month)
+end
+
 -- Adds a charge to what the tenant, the payer and the conference spent. One that is taken back is taken off the day and the month that it
 -- was made in, as long as that is not over.
 local function spend(tenant, use, budget, charge, before)
   local today = charge >= 0 or math.floor(before[10] / DAY_MS) == math.floor(tenant.now / DAY_MS)
   local this_month = charge >= 0 or month_of(before[10]) == tenant.month
-  for _, row in ipairs({ tenant.use, use }) do
-    row.day_spent = math.max(0, row.day_spent + (today and charge or 0))
-    row.month_spent = math.max(0, row.month_spent + (this_month and charge or 0))
-  end
+  add_spent(tenant.use, today and charge or 0, this_month and charge or 0)
+  add_spent(use, today and charge or 0, this_month and charge or 0)
   use.changed = true
   if budget then
     budget.used = math.max(0, budget.used + charge)
@@ -325,7 +226,10 @@ local function hold(tenant, use, budget, call, held, owed)
   if budget then
     budget.held, budget.changed, budget.day = budget.held + change, true, math.floor(tenant.now / DAY_MS)
   end
-  call.held, call.owed = held, owed > 0 and owed or nil
+  call.held = held
+  if call.owed or owed > 0 then
+    call.owed = owed > 0 and owed or nil
+  end
 end
 
 -- The row of the conference's budget that a call counts for, if any. A conference that nobody spoke of for some days is another one: its
