@@ -119,11 +119,15 @@ class PlainRecharge:
             return True
         if self.state == "CHARGING" and self.now >= self.last.at + DAY:
             self.state = "NEEDS_REVIEW"
-        if self.state == "ACTION_REQUIRED" and self.again and not self.away:
-            self.last.counted = False
-            self._arm()
-            return True
-        return False
+        return not self.away and self._given_up()
+
+    def _given_up(self) -> bool:
+        """Once armed again, a charge that the customer has still not confirmed is waited for no more."""
+        if not (self.state == "ACTION_REQUIRED" and self.again):
+            return False
+        self.last.counted = False
+        self._arm()
+        return True
 
     def _begin(self) -> None:
         assert self.rule
@@ -188,6 +192,11 @@ class PlainRecharge:
         if charge is not self.last or not charge.counted:
             self.charges.insert(0, PlainCharge(charge.token, 0, self.now, credited=True))
         self._credit(charge)
+
+    def still_waits(self, charge: PlainCharge) -> None:
+        """The provider calls back that the customer has not confirmed yet."""
+        if charge is self.last:
+            self._given_up()
 
     def not_charged(self) -> None:
         """An operator says so of the charge that waits."""

@@ -181,6 +181,8 @@ class TwoRecharges(RuleBasedStateMachine):
             real.pay()
         if real.outcome is Outcome.SUCCEEDED:
             self.plain.paid(plain)
+        elif real.outcome is Outcome.ACTION_REQUIRED:
+            self.plain.still_waits(plain)
         for _ in range(times):
             self.run(self.stage.events.take(self._event(real)))
 

@@ -22,7 +22,7 @@ TENANTS = 10
 CONNECTIONS = 16
 DECK_LIMIT_S = 60.0
 LOOK_EVERY_S = 0.01
-QUIET_LIMIT_S = 120.0
+QUIET_LIMIT_S = 900.0  # by then the lease of every call that a row left open is over
 MEGABYTE = 1024 * 1024
 
 
